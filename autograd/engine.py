@@ -1,0 +1,438 @@
+"""The reverse-mode core: nodes, and the walk back through them.
+
+An operation on tensors that require grad leaves a `Node`: where its inputs came from (edges to other nodes), what its
+derivative rule needs, and the layout of its result. It holds neither its result nor any tensor that leads back to itself,
+so dropping the result frees the graph by reference counting. A `Leaf` stands for a tensor that the user made; gradients
+end there.
+
+`run_backward` visits nodes children first: it counts how many consumers each reachable node has, and a node is ready when
+all of them have delivered. No recursion: the depth of a graph is limited by memory alone.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from autograd.mode import anomaly_mode, grad_mode
+from kernels.debug import DEBUG, say
+
+if TYPE_CHECKING:
+    from autograd.tensor import Tensor
+    from kernels.layout import Layout
+
+Gradients = "Tensor | None | tuple[Tensor | None, ...]"
+
+
+class Extra:
+    """What few nodes have: hooks, a retained gradient, and the line that made them (in anomaly mode)."""
+
+    __slots__ = ("hooks", "retain", "grad", "trace")
+
+    def __init__(self) -> None:
+        self.hooks: list[Callable[[Tensor], Tensor | None]] = []
+        self.retain = False
+        self.grad: Tensor | None = None
+        self.trace: str | None = None
+
+
+class Node:
+    """One recorded operation.
+
+    inputs: for each operand the node (or leaf) its gradient goes to, or None where it needs none.
+    layout: shape, dtype and device of the result.
+    """
+
+    __slots__ = ("inputs", "layout", "extra", "__weakref__")
+
+    inputs: tuple[Node | None, ...]
+    layout: Layout
+    extra: Extra | None
+
+    # Whether `backward` gives arrays that nobody else holds: the engine may then keep or add to them without a copy.
+    fresh = False
+
+    @property
+    def name(self) -> str:
+        """The operation's name, as in messages and pictures."""
+        return type(self).__name__.lower()
+
+    def backward(self, grad: Tensor) -> Any:
+        """The derivative rule: from the gradient of the result to one per input (a tuple, or one where there is one)."""
+        raise NotImplementedError(f"{self.name} has no derivative rule")
+
+    def release(self) -> None:
+        """Forget what was saved for `backward`."""
+
+    @property
+    def released(self) -> bool:
+        """Whether what `backward` needs has been freed by an earlier pass."""
+        return False
+
+    def more(self) -> Extra:
+        """The node's `Extra`, made at first use."""
+        if self.extra is None:
+            self.extra = Extra()
+        return self.extra
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class Leaf(Node):
+    """Where gradients end: it holds the `.grad` of a tensor that requires grad and was not made by an operation."""
+
+    __slots__ = ("grad",)
+
+    def __init__(self, layout: Layout) -> None:
+        self.inputs, self.layout, self.extra = (), layout, None
+        self.grad: Tensor | None = None
+
+
+class Port(Node):
+    """One result of a node that has several: it puts its gradient into its place among the others'."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, node: Node, index: int, layout: Layout) -> None:
+        self.inputs, self.layout, self.extra, self.index = (node,), layout, None, index
+
+    @property
+    def name(self) -> str:
+        return f"{self.inputs[0].name}[{self.index}]"  # type: ignore[union-attr]
+
+
+def remember_caller(node: Node) -> None:
+    """In anomaly mode: keep the innermost line outside the library that led to this operation."""
+    frames = traceback.extract_stack(limit=30)[:-1]
+    own = ("autograd", "kernels")
+    for frame in reversed(frames):
+        parts = frame.filename.replace("\\", "/").split("/")[:-1]
+        if not (parts and (parts[-1] in own or (len(parts) > 1 and parts[-2] in own))):
+            node.more().trace = f"{frame.filename}:{frame.lineno}, in {frame.name}: {frame.line}"
+            return
+
+
+# --- the walk ------------------------------------------------------------------------------------------------------
+
+
+def count_consumers(roots: Sequence[Node]) -> dict[Node, int]:
+    """For every node reachable from the roots, how many edges within the graph lead to it."""
+    consumers = dict.fromkeys(roots, 0)
+    stack = list(consumers)
+    while stack:
+        for child in stack.pop().inputs:
+            if child is not None:
+                if child in consumers:
+                    consumers[child] += 1
+                else:
+                    consumers[child] = 1
+                    stack.append(child)
+    return consumers
+
+
+def topological_order(roots: Sequence[Node]) -> list[Node]:
+    """Every node reachable from the roots, consumers before what they consume."""
+    waiting = count_consumers(roots)
+    ready = [root for root in dict.fromkeys(roots) if waiting[root] == 0]
+    order = []
+    while ready:
+        node = ready.pop()
+        order.append(node)
+        for child in node.inputs:
+            if child is not None:
+                waiting[child] -= 1
+                if waiting[child] == 0:
+                    ready.append(child)
+    return order
+
+
+def _leads_to(roots: Sequence[Node], targets: set[Node]) -> set[Node]:
+    """The nodes from which one of the targets can be reached."""
+    useful = set(targets)
+    for node in reversed(topological_order(roots)):
+        if any(child in useful for child in node.inputs):
+            useful.add(node)
+    return useful
+
+
+class Pass:
+    """One backward pass: the gradients on their way."""
+
+    __slots__ = ("pending", "owned", "create_graph", "wanted", "useful", "found", "watch")
+
+    def __init__(self, create_graph: bool, wanted: Sequence[Node] | None, roots: Sequence[Node], watch=None) -> None:
+        self.pending: dict[Node, Any] = {}
+        self.owned: set[Node] = set()
+        self.create_graph = create_graph
+        self.wanted = None if wanted is None else set(wanted)
+        self.useful = None if wanted is None else _leads_to(roots, self.wanted)  # type: ignore[arg-type]
+        self.found: dict[Node, Tensor] = {}
+        self.watch = watch
+
+    def deliver(self, node: Node, grad: Tensor, fresh: bool, source: Node | None) -> None:
+        """Add a gradient to what has arrived for a node."""
+        layout = node.layout
+        if grad._layout is not layout:
+            given = grad._layout
+            if given.shape != layout.shape or given.dtype != layout.dtype or given.device != layout.device:
+                grad = _conform(grad, layout, source)
+                fresh = True
+        before = self.pending.get(node)
+        if before is None:
+            self.pending[node] = grad
+            if fresh:
+                self.owned.add(node)
+        elif node in self.owned and not self.create_graph:
+            _add_in_place(before, grad)
+        else:
+            self.pending[node] = before + grad
+            self.owned.add(node)
+
+    def deliver_port(self, port: Port, grad: Tensor) -> None:
+        """Put the gradient of one of several results where the node will look for it."""
+        node = port.inputs[0]
+        places = self.pending.setdefault(node, {})  # type: ignore[arg-type]
+        places[port.index] = places[port.index] + grad if port.index in places else grad
+
+
+def _add_in_place(total: Tensor, grad: Tensor) -> None:
+    from autograd.ops.elementwise import add_into
+
+    add_into(total, grad)
+
+
+def _conform(grad: Tensor, layout: Layout, source: Node | None) -> Tensor:
+    """Undo broadcasting, and the promotion of dtypes: the gradient has the shape and dtype of what it belongs to."""
+    from autograd.ops.conversion import astype
+    from autograd.ops.reduce import sum_to_shape
+
+    if grad._layout.device != layout.device:
+        raise RuntimeError(
+            f"the derivative rule of {source.name if source else 'backward'} gave a gradient on {grad._layout.device} "
+            f"for an input on {layout.device}"
+        )
+    if grad.shape != layout.shape:
+        grad = sum_to_shape(grad, layout.shape, source.name if source else "backward")
+    if grad.dtype != layout.dtype:
+        grad = astype(grad, layout.dtype)
+    assert grad.shape == layout.shape and grad.dtype == layout.dtype
+    return grad
+
+
+def run_backward(
+    roots: Sequence[Node],
+    seeds: Sequence[Tensor],
+    retain_graph: bool,
+    create_graph: bool,
+    wanted: Sequence[Node] | None = None,
+    watch: Callable[[Node, Any, tuple], None] | None = None,
+) -> dict[Node, Tensor]:
+    """Send the seeds back through the graph.
+
+    With `wanted` None, gradients are added to the `.grad` of all leaves; otherwise only the nodes that lead to `wanted`
+    are visited, and their gradients are returned. `watch(node, gradient, input gradients)` sees every step.
+    """
+    if DEBUG >= 4:
+        from autograd.explain import graph_text
+
+        say(4, graph_text(roots))
+    state = Pass(create_graph, wanted, roots, watch)
+    waiting = count_consumers(roots)
+    token = grad_mode.set(create_graph)
+    try:
+        for root, seed in zip(roots, seeds, strict=True):
+            state.deliver(root, seed, False, None)
+        ready = [root for root in dict.fromkeys(roots) if waiting[root] == 0]
+        while ready:
+            node = ready.pop()
+            grad = state.pending.pop(node, None)
+            _visit(node, grad, state, retain_graph)
+            for child in node.inputs:
+                if child is not None:
+                    left = waiting[child] - 1
+                    waiting[child] = left
+                    if left == 0:
+                        ready.append(child)
+    finally:
+        grad_mode.reset(token)
+    return state.found
+
+
+def _visit(node: Node, grad: Any, state: Pass, retain_graph: bool) -> None:
+    """Pass a node's gradient on to its inputs."""
+    if grad is None:
+        return
+    fresh = node in state.owned
+    if node.extra is not None and type(grad) is not dict:
+        grad, fresh = _run_hooks(node, grad, fresh)
+    if state.wanted is not None:
+        if node in state.wanted:
+            state.found[node] = grad
+        if node not in state.useful:  # type: ignore[operator]
+            return
+    kind = type(node)
+    if kind is Leaf:
+        if state.wanted is None:
+            _accumulate(node, grad, fresh, state.create_graph)  # type: ignore[arg-type]
+        return
+    if kind is Port:
+        state.deliver_port(node, grad)  # type: ignore[arg-type]
+        return
+    if state.wanted is not None and not any(child in state.useful for child in node.inputs):  # type: ignore[operator]
+        return
+    grads = _apply_rule(node, grad)
+    if not retain_graph:
+        node.release()
+    fresh = node.fresh
+    for child, each in zip(node.inputs, grads, strict=True):
+        if child is not None and each is not None and (state.useful is None or child in state.useful):
+            state.deliver(child, each, fresh, node)
+    if state.watch is not None:
+        state.watch(node, grad, grads)
+
+
+def _apply_rule(node: Node, grad: Any) -> tuple:
+    if node.released:
+        raise RuntimeError(
+            f"backward through {node.name} a second time: what it had saved was freed by the first backward pass. Add "
+            "the losses and call backward once, or pass retain_graph=True to the first backward"
+        )
+    trace = node.extra.trace if node.extra is not None else None
+    try:
+        grads = node.backward(grad)
+    except Exception as error:
+        if trace:
+            error.add_note(f"in the backward of {node.name}, made at {trace}")
+        raise
+    if type(grads) is not tuple:
+        grads = (grads,)
+    if len(grads) != len(node.inputs):
+        raise RuntimeError(
+            f"the backward of {node.name} must give {len(node.inputs)} gradients, one per input, and gave {len(grads)}"
+        )
+    if anomaly_mode.get():
+        _check_for_nan(node, grads, trace)
+    return grads
+
+
+def _check_for_nan(node: Node, grads: tuple, trace: str | None) -> None:
+    from autograd.ops.elementwise import isnan
+    from autograd.ops.reduce import any as any_
+
+    for index, grad in enumerate(grads):
+        if grad is not None and bool(any_(isnan(grad.detach()))):
+            where = f"made at {trace}" if trace else "made outside detect_anomaly, so its line is not known"
+            raise RuntimeError(f"the backward of {node.name} gave NaN for its input number {index}; {node.name} was {where}")
+
+
+def _run_hooks(node: Node, grad: Tensor, fresh: bool) -> tuple[Tensor, bool]:
+    extra = node.extra
+    assert extra is not None
+    for hook in tuple(extra.hooks):
+        fresh = False  # whoever has seen it may have kept it
+        changed = hook(grad)
+        if changed is not None:
+            if changed.shape != grad.shape or changed.dtype != grad.dtype:
+                raise RuntimeError(
+                    f"a hook on {node.name} must keep the gradient's shape {grad.shape} and dtype {grad.dtype}, and "
+                    f"gave {changed.shape}, {changed.dtype}"
+                )
+            grad = changed
+    if extra.retain:
+        extra.grad = grad if extra.grad is None else extra.grad + grad
+        fresh = False
+    return grad, fresh
+
+
+def _accumulate(leaf: Leaf, grad: Tensor, fresh: bool, create_graph: bool) -> None:
+    """Add to a leaf's `.grad`, which never shares memory with anything else."""
+    if leaf.grad is None:
+        leaf.grad = grad if fresh or create_graph and grad._edge is not None else grad.detach().clone()
+    elif create_graph or leaf.grad._edge is not None:
+        leaf.grad = leaf.grad + grad
+    else:
+        _add_in_place(leaf.grad, grad)
+
+
+# --- asking for gradients ------------------------------------------------------------------------------------------
+
+
+def seed_for(output: Tensor, given: Tensor | None, asker: str) -> Tensor:
+    """The upstream gradient of an output: what was given, or 1 for a single number."""
+    from autograd.ops.creation import as_seed, ones_like
+
+    if given is None:
+        if output.size != 1:
+            raise RuntimeError(
+                f"{asker}: the output has shape {output.shape}; a gradient starts from a single number. Reduce it first "
+                "(.sum() or .mean()), or give the upstream gradient of the same shape"
+            )
+        return ones_like(output)
+    return as_seed(given, output, asker)
+
+
+def backward(tensor: Tensor, gradient: Tensor | None, retain_graph: bool | None, create_graph: bool) -> None:
+    """`Tensor.backward`."""
+    if tensor._edge is None:
+        raise RuntimeError(
+            f"backward: this tensor (shape {tensor.shape}, {tensor.dtype}) does not require grad and was not made from one "
+            "that does; set requires_grad=True on the inputs, and check for no_grad or detach on the way"
+        )
+    seed = seed_for(tensor, gradient, "backward")
+    run_backward([tensor._edge], [seed], create_graph if retain_graph is None else retain_graph, create_graph)
+
+
+def gradients(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of outputs with respect to inputs, without touching any `.grad` (torch.autograd.grad).
+
+    Args:
+        outputs: tensors to differentiate.
+        inputs: tensors to differentiate by; they must require grad.
+        grad_outputs: the upstream gradient of each output; may be left out for outputs of one element.
+        retain_graph: keep the graph for another pass; by default only with `create_graph`.
+        create_graph: record the pass, so that the gradients can be differentiated themselves.
+        allow_unused: give None for an input that the outputs do not depend on, instead of raising.
+
+    Raises:
+        RuntimeError: an output or input does not require grad, an input is unused, or an output is no scalar and has no
+            upstream gradient.
+
+    >>> import autograd as ag
+    >>> x = ag.tensor(3.0, requires_grad=True)
+    >>> ag.gradients(x * x, x)
+    (tensor(6., dtype=float32),)
+    """
+    from autograd.tensor import Tensor
+
+    outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    given = (grad_outputs,) if isinstance(grad_outputs, Tensor) or grad_outputs is None else tuple(grad_outputs)
+    given = given * len(outputs) if grad_outputs is None else given
+    if len(given) != len(outputs):
+        raise ValueError(f"gradients: {len(outputs)} outputs, and {len(given)} grad_outputs")
+    for kind, tensors in (("output", outputs), ("input", inputs)):
+        for k, t in enumerate(tensors):
+            if t._edge is None:
+                raise RuntimeError(f"gradients: {kind} number {k} (shape {t.shape}, {t.dtype}) does not require grad")
+    seeds = [seed_for(o, g, "gradients") for o, g in zip(outputs, given, strict=True)]
+    wanted = [t._edge for t in inputs]
+    keep = create_graph if retain_graph is None else retain_graph
+    found = run_backward([o._edge for o in outputs], seeds, keep, create_graph, wanted)  # type: ignore[misc]
+    unused = [k for k, node in enumerate(wanted) if node not in found]
+    if unused and not allow_unused:
+        raise RuntimeError(
+            f"gradients: the outputs do not depend on input number {unused[0]} (shape {inputs[unused[0]].shape}); pass "
+            "allow_unused=True to get None for it"
+        )
+    return tuple(found.get(node) for node in wanted)  # type: ignore[arg-type]
+
+

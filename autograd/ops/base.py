@@ -1,0 +1,115 @@
+"""What operations that are not elementwise have in common: run the kernel, wrap the result, record the node."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from autograd.engine import Node, remember_caller
+from autograd.mode import anomaly_mode, grad_mode
+from autograd.ops.elementwise import _modified
+from autograd.tensor import Tensor, Version, version_of, wrap, wrap_view
+from kernels import backend_for
+
+
+class Operation(Node):
+    """An operation that is its own graph node: `forward` on arrays, `backward` on tensors, one above the other.
+
+    `forward(self, *arrays, **options)` returns an array, and may keep what it likes on `self`. `backward(self, grad)`
+    gives a gradient per tensor operand, by differentiable operations on `grad`, `self.operand(k)` and `self.result()`;
+    `saves(needs)` names the operands it will ask for. `is_view`: the result shares the first operand's memory.
+    """
+
+    is_view = False
+    saves_result = False
+
+    def forward(self, *arrays: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+    def saves(self, needs: tuple[bool, ...]) -> tuple[bool, ...]:
+        """Which operands the derivative rule reads, when gradients are needed for those with `needs`."""
+        return (False,) * len(needs)
+
+    @property
+    def backend(self) -> ModuleType:
+        """The kernels of the device the operation runs on."""
+        return backend_for(self.layout.device)
+
+    @classmethod
+    def apply(cls, *operands: Tensor, **options: Any) -> Tensor:
+        """Run the operation, and record it where an operand requires grad."""
+        node = cls.__new__(cls)
+        node.layout = operands[0]._layout  # until the result is there: the operand's shape and device, for forward
+        if len(operands) > 1:
+            _check_devices(node.name, operands)
+        data = node.forward(*[o._data for o in operands], **options)
+        out = wrap_view(data, operands[0]) if cls.is_view else wrap(data)
+        if grad_mode.get() and out._layout.dtype.kind == "f":
+            edges = tuple([o._edge for o in operands])
+            if any(edges):
+                node._record(edges, operands, out)
+        return out
+
+    def _record(self, edges: tuple, operands: tuple[Tensor, ...], out: Tensor) -> None:
+        self.inputs, self.layout, self.extra = edges, out._layout, None
+        saves = self.saves(tuple([e is not None for e in edges]))
+        self.saved: tuple | None = tuple([(o, version_of(o)) if s else None for o, s in zip(operands, saves, strict=True)])
+        self.kept: tuple | None = None
+        if self.saves_result:
+            if out._version is None:
+                out._version = Version()
+            self.kept = (out._data, out._version, out._version.count)
+        if anomaly_mode.get():
+            remember_caller(self)
+        out._edge = self
+
+    def operand(self, index: int) -> Tensor:
+        """A saved operand, unless it was changed since."""
+        tensor, version = self.saved[index]  # type: ignore[index]
+        if version_of(tensor) != version:
+            raise _modified(self.name, "an operand", tensor.shape, version, version_of(tensor))
+        return tensor
+
+    def result(self) -> Tensor:
+        """The saved result, unless it was changed since."""
+        data, version, count = self.kept  # type: ignore[misc]
+        if version.count != count:
+            raise _modified(self.name, "its result", self.layout.shape, count, version.count)
+        out = wrap(data, self if grad_mode.get() else None)
+        out._version = version
+        return out
+
+    @property
+    def released(self) -> bool:
+        return self.saved is None
+
+    def release(self) -> None:
+        self.saved = self.kept = None
+
+
+def _check_devices(name: str, operands: tuple[Tensor, ...]) -> None:
+    devices = [o._layout.device for o in operands]
+    if len(set(devices)) > 1:
+        raise RuntimeError(f"{name}: operands are on {' and '.join(devices)}; bring them together with .to(device)")
+
+
+def normalize_axis(axis: int, ndim: int, name: str) -> int:
+    """The axis counted from the front; an IndexError for one outside the rank, 0-d tensors included."""
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise TypeError(f"{name}: an axis must be an integer, got {axis!r}")
+    index = axis.__index__()
+    if not -ndim <= index < ndim:
+        where = f"expected {-ndim} to {ndim - 1}" if ndim else "a 0-d tensor has none"
+        raise IndexError(f"{name}: axis {index} is out of range for a tensor with {ndim} dimensions ({where})")
+    return index % ndim
+
+
+def normalize_axes(axis: int | tuple[int, ...] | None, ndim: int, name: str) -> tuple[int, ...]:
+    """All axes named, in increasing order; None means every one. Repeated ones raise a ValueError."""
+    if axis is None:
+        return tuple(range(ndim))
+    given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    axes = tuple(normalize_axis(a, ndim, name) for a in given)
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"{name}: repeated axis in {axis}")
+    return tuple(sorted(axes))

@@ -1,0 +1,125 @@
+"""Between dtypes, and out of the engine: astype, clone, numpy, item, pickling."""
+
+from __future__ import annotations
+
+import copy as copies
+from typing import Any
+
+import numpy as np
+
+from autograd import dtypes
+from autograd.engine import Leaf
+from autograd.mode import grad_mode
+from autograd.ops.base import Operation
+from autograd.tensor import Tensor, wrap
+from kernels import backend_for
+
+
+class AsType(Operation):
+    """Another dtype; the gradient comes back in the old one (the engine sees to that)."""
+
+    def forward(self, x, dtype):
+        return self.backend.copy(x, dtype)
+
+    def backward(self, grad):
+        return grad
+
+
+class Clone(Operation):
+    def forward(self, x):
+        return self.backend.copy(x)
+
+    def backward(self, grad):
+        return grad
+
+
+def astype(x: Tensor, dtype: Any, *, copy: bool = True) -> Tensor:
+    """The elements converted to another dtype; floats are truncated to integers, and non-zero is True.
+
+    Args:
+        copy: with False, a tensor that has the dtype already is returned as it is.
+    """
+    wanted = dtypes.as_dtype(dtype)
+    if wanted == x.dtype:
+        return clone(x) if copy else x
+    return AsType.apply(x, dtype=wanted)
+
+
+def clone(x: Tensor) -> Tensor:
+    """A copy with memory of its own, through which gradients flow."""
+    return Clone.apply(x)
+
+
+def numpy(x: Tensor) -> np.ndarray:
+    """The elements as a NumPy array: the tensor's own memory where it is on the CPU.
+
+    Raises:
+        RuntimeError: the tensor requires grad (outside `no_grad`): changes to the array would not be seen, and
+            operations on it not be recorded. Use `x.detach().numpy()`.
+    """
+    if x._edge is not None and grad_mode.get():
+        raise RuntimeError(
+            f"numpy: this tensor (shape {x.shape}) requires grad, and an array would drop its history; use "
+            ".detach().numpy(), or call it under no_grad()"
+        )
+    return backend_for(x.device).to_numpy(x._data)
+
+
+def item(x: Tensor) -> Any:
+    """The single element as a Python number."""
+    if x.size != 1:
+        raise ValueError(f"item: only a tensor of one element is a number, this one has shape {x.shape}")
+    return backend_for(x.device).to_numpy(x._data).item()
+
+
+def tolist(x: Tensor) -> Any:
+    """The elements as nested Python lists."""
+    return backend_for(x.device).to_numpy(x._data).tolist()
+
+
+def as_numpy_array(x: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    """NumPy's `__array__` protocol."""
+    if x._edge is not None and grad_mode.get():
+        raise TypeError(
+            f"np.asarray of a tensor that requires grad (shape {x.shape}) would drop its gradient; use t.detach(), or "
+            "convert under no_grad()"
+        )
+    return np.array(backend_for(x.device).to_numpy(x._data), dtype=dtype, copy=copy)
+
+
+# --- copying and pickling ----------------------------------------------------------------------------------------------
+
+
+def _check_leaf(x: Tensor, what: str) -> None:
+    if not x.is_leaf:
+        raise RuntimeError(
+            f"{what}: only leaves can be copied this way, and this tensor (shape {x.shape}) was made by {x.grad_fn.name}; "  # type: ignore[union-attr]
+            "use .detach() to leave its history behind, or .clone() to keep it"
+        )
+
+
+def rebuild(cls: type, array: np.ndarray, device: str, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
+    """A tensor from its pickled parts."""
+    out = cls.__new__(cls)
+    Tensor.__init__(out, backend_for(device).from_numpy(array), requires_grad)
+    if grad is not None:
+        out.grad = wrap(backend_for(device).from_numpy(grad))
+    return out
+
+
+def reduce(x: Tensor) -> tuple:
+    """`__reduce__`: the elements and whether grad is required, never the graph."""
+    _check_leaf(x, "pickle")
+    array = np.ascontiguousarray(backend_for(x.device).to_numpy(x._data)).reshape(x.shape)
+    return rebuild, (type(x), array, x.device, x.requires_grad, None)
+
+
+def deepcopy(x: Tensor, memo: dict) -> Tensor:
+    """`__deepcopy__`: memory of its own, `.grad` included."""
+    _check_leaf(x, "deepcopy")
+    out = type(x).__new__(type(x))
+    Tensor.__init__(out, backend_for(x.device).copy(x._data), x.requires_grad)
+    if type(x._edge) is Leaf and x.grad is not None:
+        out.grad = copies.deepcopy(x.grad.detach(), memo)
+    memo[id(x)] = out
+    return out

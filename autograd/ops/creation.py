@@ -1,0 +1,249 @@
+"""Tensors from data and from nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autograd import dtypes
+from autograd.tensor import Tensor, wrap
+from kernels import backend_for
+
+_SCALARS = (bool, int, float)
+
+
+def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of the data.
+
+    Args:
+        data: a number, nested lists, an array, or a tensor (whose history is not kept).
+        dtype: by default that of an array; float32 for Python floats, int64 for ints, bool for bools.
+        device: "cpu".
+        requires_grad: whether gradients shall be collected in its `.grad`.
+
+    Raises:
+        TypeError: the data holds no numbers, or the dtype is not supported (complex, float16, objects).
+        ValueError: nested lists of unequal lengths.
+
+    >>> import autograd as ag
+    >>> ag.tensor([[1.0, 2.0]])
+    tensor([[1., 2.]], dtype=float32)
+    """
+    source = data._data if isinstance(data, Tensor) else _as_array(data, dtype)
+    if isinstance(data, Tensor) and data.device != device:
+        source = backend_for(data.device).to_numpy(source)
+    wanted = dtypes.as_dtype(dtype) if dtype is not None else source.dtype
+    backend = backend_for(device)
+    return Tensor(backend.copy(backend.from_numpy(source), wanted), requires_grad=requires_grad)
+
+
+def asarray(data: Any, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Tensor:
+    """The data as a tensor: without a copy where that is possible.
+
+    A tensor is returned as it is, with its graph; a NumPy array of a supported dtype is shared, not copied.
+
+    Args:
+        copy: True copies always, False raises a ValueError where a copy is needed, None copies only then.
+    """
+    if isinstance(data, Tensor):
+        out = data
+        if device is not None and device != data.device:
+            out = to(out, device=device)
+        if dtype is not None and dtypes.as_dtype(dtype) != out.dtype:
+            if copy is False:
+                raise ValueError(f"asarray: converting {data.dtype} to {dtypes.as_dtype(dtype)} needs a copy")
+            return out.astype(dtype)
+        return out.clone() if copy and out is data else out
+    source = _as_array(data, dtype)
+    wanted = dtypes.as_dtype(dtype) if dtype is not None else source.dtype
+    shared = isinstance(data, np.ndarray) and source is data and wanted == source.dtype and _is_usable(source)
+    if copy is False and not shared:
+        raise ValueError("asarray: this data cannot be shared without a copy")
+    backend = backend_for(device or "cpu")
+    if shared and not copy:
+        return wrap(backend.from_numpy(source))
+    return wrap(backend.copy(backend.from_numpy(source), wanted))
+
+
+def _is_usable(array: np.ndarray) -> bool:
+    item = array.itemsize
+    return bool(
+        type(array) is np.ndarray
+        and array.dtype.isnative
+        and array.flags.aligned
+        and array.flags.writeable
+        and not any(s % item for s in array.strides)
+    )
+
+
+def _as_array(data: Any, dtype: Any = None) -> np.ndarray:
+    """The data as a NumPy array of a supported dtype; Python numbers get the default dtypes."""
+    if isinstance(data, (np.ndarray, np.generic)):
+        array = np.asarray(data)
+    else:
+        array = _from_python(data)
+    if array.dtype.newbyteorder("=") not in dtypes.SUPPORTED:
+        raise TypeError(
+            f"cannot make a tensor of {array.dtype} data (from {type(data).__name__}); supported are bool, integers, "
+            "float32 and float64"
+        )
+    if dtype is not None and array.dtype.kind == "f" and dtypes.as_dtype(dtype).kind != "f" and not isinstance(
+        data, (np.ndarray, np.generic)
+    ):
+        return array
+    return array
+
+
+def _from_python(data: Any) -> np.ndarray:
+    if isinstance(data, (list, tuple)) and _holds_tensors(data):
+        data = _to_lists(data)
+    if not isinstance(data, (list, tuple, *_SCALARS)) and hasattr(data, "__array__"):
+        return np.asarray(data)
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"cannot make a tensor of nested lists of unequal lengths: {error}") from None
+    if array.dtype == np.float64 and not _holds_arrays(data):
+        return array.astype(dtypes.default_float)
+    if array.size == 0 and isinstance(data, (list, tuple)):
+        return array.astype(dtypes.default_float)
+    return array
+
+
+def _holds_tensors(data: Any) -> bool:
+    return any(_holds_tensors(d) if isinstance(d, (list, tuple)) else isinstance(d, Tensor) for d in data)
+
+
+def _holds_arrays(data: Any) -> bool:
+    if isinstance(data, (list, tuple)):
+        return any(map(_holds_arrays, data))
+    return isinstance(data, (np.ndarray, np.generic))
+
+
+def _to_lists(data: Any) -> Any:
+    if isinstance(data, (list, tuple)):
+        return [_to_lists(d) for d in data]
+    return data.numpy() if isinstance(data, Tensor) else data
+
+
+def to(x: Tensor, *targets: Any, dtype: Any = None, device: str | None = None, copy: bool = False) -> Tensor:
+    """The tensor on another device or with another dtype, given by position or keyword; itself if nothing changes."""
+    for target in targets:
+        if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
+            device = target
+        else:
+            dtype = target
+    out = x
+    if device is not None and device != x.device:
+        backend_for(device)  # says what is wrong with it
+        raise RuntimeError(f"to: cannot move a tensor from {x.device} to {device}")
+    if dtype is not None and dtypes.as_dtype(dtype) != out.dtype:
+        out = out.astype(dtype)
+    return out.clone() if copy and out is x else out
+
+
+def as_seed(given: Any, output: Tensor, asker: str) -> Tensor:
+    """An upstream gradient, checked against the output it belongs to."""
+    seed = asarray(given, device=output.device)
+    if seed.shape != output.shape:
+        raise ValueError(f"{asker}: the upstream gradient has shape {seed.shape}, the output {output.shape}")
+    return seed if seed.dtype == output.dtype else seed.astype(output.dtype)
+
+
+# --- filled ----------------------------------------------------------------------------------------------------------
+
+
+def _shape(shape: Any, name: str) -> tuple[int, ...]:
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    for size in sizes:
+        if isinstance(size, bool) or not hasattr(size, "__index__"):
+            raise TypeError(f"{name}: a shape is an integer or a tuple of them, got {shape!r}")
+        if size.__index__() < 0:
+            raise ValueError(f"{name}: negative size in shape {shape!r}")
+    return tuple(s.__index__() for s in sizes)
+
+
+def _variadic(shape: tuple, name: str) -> tuple[int, ...]:
+    """A shape given as one tuple or as several integers."""
+    return _shape(shape[0] if len(shape) == 1 else shape, name)
+
+
+def empty(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """An uninitialised tensor."""
+    kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.default_float
+    return Tensor(backend_for(device).empty(_variadic(shape, "empty"), kind), requires_grad)
+
+
+def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros.
+
+    >>> import autograd as ag
+    >>> ag.zeros((2, 2), dtype=ag.int64)
+    tensor([[0, 0],
+            [0, 0]], dtype=int64)
+    """
+    return full(_variadic(shape, "zeros"), 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def ones(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """A tensor of ones."""
+    return full(_variadic(shape, "ones"), 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def full(
+    shape: Any, fill_value: float, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
+) -> Tensor:
+    """A tensor with every element `fill_value`; the dtype by default follows the value's type."""
+    value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
+    kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.result_type(value)
+    backend = backend_for(device)
+    return Tensor(backend.fill(backend.empty(_shape(shape, "full"), kind), value), requires_grad)
+
+
+def empty_like(x: Tensor, dtype: Any = None, device: str | None = None) -> Tensor:
+    """An uninitialised tensor of the same shape, dtype and device."""
+    return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device)
+
+
+def zeros_like(x: Tensor, dtype: Any = None, device: str | None = None) -> Tensor:
+    """Zeros of the same shape, dtype and device."""
+    return zeros(x.shape, dtype=dtype or x.dtype, device=device or x.device)
+
+
+def ones_like(x: Tensor, dtype: Any = None, device: str | None = None) -> Tensor:
+    """Ones of the same shape, dtype and device."""
+    return ones(x.shape, dtype=dtype or x.dtype, device=device or x.device)
+
+
+def full_like(x: Tensor, fill_value: float, dtype: Any = None, device: str | None = None) -> Tensor:
+    """A tensor of the same shape, dtype and device, every element `fill_value`."""
+    return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device or x.device)
+
+
+def arange(start: float, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: str = "cpu") -> Tensor:
+    """Evenly spaced values from `start` (0 if one argument is given) up to, not including, `stop`."""
+    if step == 0:
+        raise ValueError("arange: the step must not be 0")
+    first, last = (0, start) if stop is None else (start, stop)
+    kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.result_type(*(type(v)() for v in (first, last, step)))
+    return wrap(backend_for(device).from_numpy(np.arange(first, last, step, dtype=kind)))
+
+
+def linspace(
+    start: float, stop: float, num: int, *, dtype: Any = None, device: str = "cpu", endpoint: bool = True
+) -> Tensor:
+    """`num` evenly spaced values from `start` to `stop`."""
+    kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.default_float
+    return wrap(backend_for(device).from_numpy(np.linspace(start, stop, num, endpoint=endpoint, dtype=kind)))
+
+
+def eye(n_rows: int, n_cols: int | None = None, *, k: int = 0, dtype: Any = None, device: str = "cpu") -> Tensor:
+    """Ones on the k-th diagonal, zeros elsewhere."""
+    kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.default_float
+    return wrap(backend_for(device).from_numpy(np.eye(n_rows, n_cols, k=k, dtype=kind)))
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor that shares the memory of anything with `__dlpack__` on the CPU."""
+    return asarray(np.from_dlpack(x))

@@ -1,0 +1,176 @@
+"""Operators and methods of Tensor: each hands over to the function of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autograd.ops import conversion, creation, index, linalg, nn_ops, reduce, shape
+from autograd.ops import elementwise as ew
+from autograd.ops.elementwise import OPERATIONS, Elementwise, update_in_place
+from autograd.tensor import Tensor
+
+_BINARY = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
+    "mod": "remainder", "pow": "pow", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift",
+}  # fmt: skip
+_COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal"}
+_UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}
+_METHODS = (
+    "abs acos acosh asin asinh atan atanh ceil cos cosh erf erfc exp exp2 expm1 floor isfinite isinf isnan log log10 log1p "
+    "log2 reciprocal relu round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc add subtract multiply divide pow "
+    "maximum minimum remainder logical_and logical_or logical_xor logical_not equal not_equal less less_equal greater "
+    "greater_equal atan2 hypot"
+).split()
+_INPLACE = "add subtract multiply divide pow sqrt exp relu sigmoid tanh abs negative reciprocal square".split()
+
+
+def _accepts(other: Any) -> bool:
+    """Whether an operand is ours to handle; otherwise Python shall ask the other object."""
+    return isinstance(other, Tensor) or type(other) in (int, float, bool) or hasattr(other, "__array__") \
+        or isinstance(other, (list, tuple))
+
+
+def _forward(operation: Elementwise) -> Callable:
+    def method(self, other):
+        if isinstance(other, Tensor) or _accepts(other):
+            return operation(self, other)
+        return NotImplemented
+
+    return method
+
+
+def _reflected(operation: Elementwise) -> Callable:
+    def method(self, other):
+        return operation(other, self) if _accepts(other) else NotImplemented
+
+    return method
+
+
+def _in_place(operation: Elementwise) -> Callable:
+    def method(self, other):
+        return update_in_place(operation, self, other) if _accepts(other) else NotImplemented
+
+    return method
+
+
+def _unary(operation: Elementwise) -> Callable:
+    return lambda self: operation(self)
+
+
+def _named(operation: Elementwise, arity: int) -> Callable:
+    if arity == 1:
+        method = _unary(operation)
+    else:
+        method = lambda self, other: operation(self, other)  # noqa: E731
+    method.__doc__ = operation.__doc__
+    return method
+
+
+def _named_in_place(operation: Elementwise) -> Callable:
+    def method(self, *others):
+        return update_in_place(operation, self, *others)
+
+    method.__doc__ = f"{operation.name} in the tensor's own memory; see update_in_place."
+    return method
+
+
+def _fill(self: Tensor, value: float) -> Tensor:
+    """Set every element in place."""
+    index.setitem(self, (...,), value)
+    return self
+
+
+def _copy(self: Tensor, source: Any) -> Tensor:
+    """Overwrite the elements in place with those of `source`, broadcast and converted."""
+    index.setitem(self, (...,), source)
+    return self
+
+
+def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Each element brought between two bounds (tensors or numbers, None for none); its slope is 1 on the bounds too."""
+    if min is None and max is None:
+        return ew.positive(x)
+    if not isinstance(min, Tensor) and not isinstance(max, Tensor) and x.dtype.kind == "f":
+        low, high = (float("-inf") if min is None else float(min)), (float("inf") if max is None else float(max))
+        return ew.clip_scalar(x, lower=low, upper=high)
+    if min is None:
+        return ew.minimum(x, max)
+    return ew.maximum(x, min) if max is None else ew.clip(x, min, max)
+
+
+def where(condition: Any, x: Any, y: Any) -> Tensor:
+    """x where the condition holds, y elsewhere; the gradient goes only to what was chosen.
+
+    >>> import autograd as ag
+    >>> ag.where(ag.tensor([True, False]), 1.0, ag.zeros(2))
+    tensor([1., 0.], dtype=float32)
+    """
+    condition = creation.asarray(condition)
+    if condition.dtype.kind != "b":
+        raise TypeError(f"where: the condition must be bool, got {condition.dtype}; compare first, as in where(c != 0, x, y)")
+    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
+        x = creation.asarray(x)
+    return ew.where(condition, x, y)
+
+
+def bind() -> None:
+    """Give Tensor its operators and methods."""
+    for name, formula in _BINARY.items():
+        operation = OPERATIONS[formula]
+        setattr(Tensor, f"__{name}__", _forward(operation))
+        setattr(Tensor, f"__r{name}__", _reflected(operation))
+        setattr(Tensor, f"__i{name}__", _in_place(operation))
+    for name, formula in _COMPARISONS.items():
+        setattr(Tensor, f"__{name}__", _forward(OPERATIONS[formula]))
+    for name, formula in _UNARY.items():
+        setattr(Tensor, f"__{name}__", _unary(OPERATIONS[formula]))
+    for name in _METHODS:
+        operation = OPERATIONS[name]
+        setattr(Tensor, name, _named(operation, len(operation.formula.inputs)))
+    for name in _INPLACE:
+        setattr(Tensor, f"{name}_", _named_in_place(OPERATIONS[name]))
+    for short, formula in {"sub": "subtract", "mul": "multiply", "div": "divide", "neg": "negative"}.items():
+        setattr(Tensor, short, _named(OPERATIONS[formula], len(OPERATIONS[formula].formula.inputs)))
+        setattr(Tensor, f"{short}_", _named_in_place(OPERATIONS[formula]))
+    _bind_functions()
+
+
+def _bind_functions() -> None:
+    for function in (
+        reduce.sum, reduce.mean, reduce.prod, reduce.max, reduce.min, reduce.var, reduce.std, reduce.argmax, reduce.argmin,
+        reduce.any, reduce.all, reduce.logsumexp, reduce.norm, shape.reshape, shape.transpose, shape.permute_dims,
+        shape.swapaxes, shape.moveaxis, shape.expand_dims, shape.squeeze, shape.flatten, shape.ravel, shape.broadcast_to,
+        shape.expand, shape.split, shape.flip, conversion.astype, conversion.clone, conversion.numpy, conversion.item,
+        conversion.tolist, creation.to, linalg.matmul, linalg.dot, nn_ops.softmax, nn_ops.log_softmax, clip,
+    ):  # fmt: skip
+        setattr(Tensor, function.__name__, function)
+    Tensor.permute = lambda self, *axes: shape.permute_dims(self, axes[0] if len(axes) == 1 else axes)
+    Tensor.unsqueeze = lambda self, axis: shape.expand_dims(self, axis)
+    Tensor.view = shape.reshape
+    Tensor.clamp = clip
+    Tensor.copy = conversion.clone
+    Tensor.T = property(lambda self: shape.transpose(self), doc="The axes reversed; a view.")
+    Tensor.mT = property(shape.matrix_transpose, doc="The last two axes exchanged; a view.")
+    Tensor.__matmul__ = lambda self, other: linalg.matmul(self, other) if _accepts(other) else NotImplemented
+    Tensor.__rmatmul__ = lambda self, other: linalg.matmul(other, self) if _accepts(other) else NotImplemented
+    Tensor.__getitem__ = index.getitem
+    Tensor.__setitem__ = index.setitem
+    Tensor.__array__ = conversion.as_numpy_array
+    Tensor.__reduce__ = conversion.reduce
+    Tensor.__deepcopy__ = conversion.deepcopy
+    Tensor.__copy__ = lambda self: self.detach().requires_grad_(self.requires_grad)
+    Tensor.fill_ = _fill
+    Tensor.copy_ = _copy
+    Tensor.zero_ = lambda self: _fill(self, 0)
+    Tensor.contiguous = lambda self: self if self._layout.contiguous else conversion.clone(self)
+    Tensor.is_contiguous = lambda self: self._layout.contiguous
+    Tensor.float = lambda self: conversion.astype(self, "float32", copy=False)
+    Tensor.double = lambda self: conversion.astype(self, "float64", copy=False)
+    Tensor.numel = lambda self: self.size
+    Tensor.dim = lambda self: self.ndim
+    Tensor.cpu = lambda self: creation.to(self, "cpu")
+
+
+bind()

@@ -1,0 +1,40 @@
+"""Arrays made, filled and copied on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kernels import formulas, memory
+from kernels.cpu.elementwise import apply
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An uninitialised C-ordered array."""
+    return memory.empty(shape, dtype)
+
+
+def fill(array: np.ndarray, value: float) -> np.ndarray:
+    """Set every element, and give the array back."""
+    array.fill(value)
+    return array
+
+
+def copy(array: np.ndarray, dtype: Any = None, out: np.ndarray | None = None) -> np.ndarray:
+    """A C-ordered copy, converted to `dtype` where that is given; or the elements written into `out`, broadcast."""
+    dtype = out.dtype if out is not None else np.dtype(dtype) if dtype is not None else array.dtype
+    if out is None:
+        out = memory.empty(array.shape, dtype)
+    apply(formulas.positive, array, out=out, dtype=dtype)
+    return out
+
+
+def from_numpy(array: np.ndarray) -> np.ndarray:
+    """The array on this device: itself."""
+    return array
+
+
+def to_numpy(array: np.ndarray) -> np.ndarray:
+    """The array on the host: itself."""
+    return array

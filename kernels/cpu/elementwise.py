@@ -1,0 +1,327 @@
+"""Elementwise operations on the CPU: any formula, on arrays of any layout, in one pass.
+
+`apply(formula, *operands)` is the whole interface. What a call needs besides running the loop (the broadcast shape, the
+merged dimensions, which loop to use, where the result goes) depends only on the operands' layouts, so it is worked out
+once and kept as a `Plan`; calls that come the same way again look it up.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from kernels import codegen, launch, memory
+from kernels.cpu.compiler import compile_kernel
+from kernels.formula import Formula
+from kernels.layout import (
+    Layout,
+    broadcast_shapes,
+    broadcast_strides,
+    dense_layout,
+    layout_of,
+    memory_order,
+    merge_dimensions,
+)
+
+BOOL = np.dtype(np.bool_)
+_SHORT_ROW = 16  # elements: an inner loop shorter than this costs as much
+_PLANS = 1 << 13  # plans kept; a program with endless new shapes must not fill the memory
+
+Source = Layout | type  # what a plan knows of an operand: an array's layout, or the type of a Python number
+
+
+class Plan:
+    """How a formula runs on operands of given layouts.
+
+    `layouts` are those of the results. `call(*operands, *values)` allocates and returns the results (the array itself
+    where there is one); `fill(arguments)` runs the loop on memory that exists.
+    """
+
+    __slots__ = ("layouts", "call", "kernel", "items", "work", "walk")
+
+    def __init__(self, formula: Formula, sources: Sequence[Source], compute: np.dtype, into: Into | None = None) -> None:
+        arrays = [s for s in sources if isinstance(s, Layout)]
+        shape = broadcast_shapes(formula.name, *(a.shape for a in arrays))
+        count = len(formula.outputs)
+        if into is None:
+            order = memory_order(arrays, shape)
+            dtype = BOOL if formula.result == "bool" else compute
+            self.layouts = (dense_layout(shape, dtype, order),) * count
+            aliases = (-1,) * count
+        else:
+            self.layouts, aliases = into
+            order = memory_order(self.layouts, shape)
+        self._choose_loop(formula, sources, compute, aliases, shape, order)
+        self.call = self._caller(len(sources), formula, order)
+
+    def _choose_loop(self, formula, sources, compute, aliases, shape, order) -> None:
+        places = [s for s in sources if isinstance(s, Layout)]
+        places += [o for o, alias in zip(self.layouts, aliases, strict=True) if alias < 0]
+        strides = [broadcast_strides(p, shape) for p in places]
+        sizes, strides = merge_dimensions([shape[a] for a in order], [[s[a] for a in order] for s in strides])
+        inner = [s[-1] if s else 1 for s in strides]
+        letters = iter("v" if step == 1 else "0" if step == 0 else "x" for step in inner)
+        access = "".join(next(letters) if isinstance(s, Layout) else "p" for s in sources)
+        access += "".join(next(letters) if alias < 0 else access[alias] for alias in aliases)
+        outer = len(sizes) > 1 or "x" in access
+        variant = codegen.Variant(
+            compute=compute.name,
+            inputs=tuple(s.dtype.name if isinstance(s, Layout) else compute.name for s in sources),
+            outputs=tuple(o.dtype.name for o in self.layouts),
+            access=access,
+            aliases=tuple(aliases),
+            outer=outer,
+        )
+        self.kernel = elementwise_kernel(formula, variant)
+        self.items = prod(sizes[:-1] if outer else sizes)
+        self.work = (max(sizes[-1], _SHORT_ROW) if outer and sizes else 1) * _weight(formula)
+        if 0 in sizes:
+            self.items = 0
+        self.walk = _packed_walk(sizes, strides) if outer else None
+
+    def _caller(self, arity: int, formula: Formula, order: tuple[int, ...]) -> Callable[..., Any]:
+        """`call` for this plan, short where it is the ordinary case: one result, one loop, one thread."""
+        permuted = tuple(self.layouts[0].shape[a] for a in order)
+        dtype, items, kernel = self.layouts[0].dtype, self.items, self.kernel
+        make = memory.maker(permuted, dtype)
+        in_order = order == tuple(range(len(order)))
+        plain = len(self.layouts) == 1 and in_order and not formula.parameters and self.walk is None and items
+        if plain and items * self.work < launch.PARALLEL_WORK and arity <= 2:
+            return _short_caller(arity, make, permuted, dtype, kernel, items)
+        back = None if in_order else tuple(int(a) for a in np.argsort(order))
+        several = len(self.layouts) > 1
+
+        def call(*operands: Any) -> Any:
+            outputs = tuple([make(permuted, dtype) for _ in self.layouts])
+            if items:
+                self.fill((*operands[:arity], *outputs, *operands[arity:]))
+            if back is not None:
+                outputs = tuple([o.transpose(back) for o in outputs])
+            return outputs if several else outputs[0]
+
+        return call
+
+    def fill(self, arguments: tuple) -> None:
+        """Run the loop on the kernel's arguments, in its order: inputs, results that are no inputs, parameters."""
+        if self.walk is not None:
+            arguments = (self.walk, *arguments)
+        if self.items:
+            self.kernel(self.items, *arguments, work=self.work)
+
+
+Into = tuple[tuple[Layout, ...], tuple[int, ...]]  # layouts of existing results, and which input each overwrites
+
+
+def _short_caller(arity: int, make: Callable, shape: tuple, dtype: np.dtype, kernel: launch.Kernel, items: int):
+    if arity == 1:
+
+        def call1(x):
+            out = make(shape, dtype)
+            kernel.start(0, items, x, out)
+            return out
+
+        return call1
+
+    def call2(x, y):
+        out = make(shape, dtype)
+        kernel.start(0, items, x, y, out)
+        return out
+
+    return call2
+
+
+def _packed_walk(sizes: Sequence[int], strides: Sequence[Sequence[int]]) -> np.ndarray:
+    """The loop nest as the strided kernels read it; see codegen._strided_loop."""
+    packed = [sizes[-1] if sizes else 1, max(len(sizes) - 1, 0), *reversed(sizes[:-1])]
+    for own in strides:
+        packed += [*reversed(own)] if own else [0]
+    return np.array(packed, np.int64)
+
+
+def _weight(formula: Formula) -> int:
+    """The cost of one element in units of plain arithmetic, roughly: for the decision to use several threads."""
+    return max(1, _operations(formula))
+
+
+_counts: dict[Formula, int] = {}
+
+
+def _operations(formula: Formula) -> int:
+    """Arithmetic operations per element, transcendental functions counted as one each."""
+    if formula not in _counts:
+        from kernels.scalar import render
+
+        _counts[formula] = len(render(formula.outputs)[0])
+    return _counts[formula]
+
+
+_kernels: dict[tuple[Formula, codegen.Variant], launch.Kernel] = {}
+
+
+def elementwise_kernel(formula: Formula, variant: codegen.Variant) -> launch.Kernel:
+    """The compiled loop of a formula in one variant."""
+    key = (formula, variant)
+    if key not in _kernels:
+        source, parameters = codegen.elementwise_source(formula, variant)
+        name = codegen.identifier(formula)
+        types = {"T": variant.compute}
+        cost = _cost_of(_operations(formula), variant)
+        _kernels[key] = compile_kernel(name, source, parameters, types, cost=cost)
+    return _kernels[key]
+
+
+def _cost_of(operations: int, variant: codegen.Variant) -> Callable[..., tuple[int, int]]:
+    def cost(low: int, high: int, *arguments: Any) -> tuple[int, int]:
+        count = high - low
+        if variant.outer:
+            walk, *arguments = arguments
+            count *= int(walk[0])
+        traffic = sum(launch.touched_bytes(a) for a in arguments if isinstance(a, np.ndarray))
+        written = sum(alias >= 0 for alias in variant.aliases) * count * np.dtype(variant.compute).itemsize
+        return count * operations, traffic + written
+
+    return cost
+
+
+_plans: dict[tuple, Plan] = {}
+memory.on_change(_plans.clear)
+
+
+def plan_for(formula: Formula, sources: tuple[Source, ...], compute: np.dtype, into: Into | None = None) -> Plan:
+    """The plan for operands that come like this; `formula` is a hoisted one (see Formula.hoisted)."""
+    key = (formula, sources, compute, into)
+    plan = _plans.get(key)
+    if plan is None:
+        if len(_plans) >= _PLANS:
+            _plans.clear()
+        plan = _plans[key] = Plan(formula, sources, compute, into)
+    return plan
+
+
+def apply(
+    formula: Formula,
+    *operands: Any,
+    out: np.ndarray | tuple[np.ndarray, ...] | None = None,
+    dtype: Any = None,
+    **parameters: float,
+) -> Any:
+    """Evaluate `formula` elementwise on arrays and Python numbers, with broadcasting.
+
+    Args:
+        formula: an entry of `kernels.formulas`, or one made by `formulas.define`.
+        operands: one per input: arrays of any shape and strides, or numbers (which take the arrays' dtype).
+        out: memory for the results, with the broadcast shape; may be operands themselves (an update in place).
+        dtype: the dtype to compute in; by default the NumPy promotion of the operands.
+        parameters: the formula's scalars by name.
+
+    Returns:
+        The result (a tuple where the formula has several outputs): C-ordered, or in the operands' own memory order where
+        they share another.
+
+    Raises:
+        TypeError: the formula is not defined on the dtype, or an operand or parameter is missing.
+        ValueError: the shapes do not broadcast, or `out` has the wrong shape or dtype.
+
+    >>> import numpy as np
+    >>> from kernels import cpu, formulas
+    >>> cpu.apply(formulas.relu, np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    if len(operands) != len(formula.inputs):
+        raise TypeError(f"{formula.name}: takes {len(formula.inputs)} operands {formula.inputs}, got {len(operands)}")
+    operands = tuple(o if _is_number(o) else _usable(o) for o in operands)
+    compute = np.dtype(dtype) if dtype is not None else _compute_dtype(formula, operands)
+    check_kind(formula, compute)
+    values = formula.prepare(formula.values(parameters))
+    if all(map(_is_number, operands)):
+        operands = (np.asarray(operands[0], compute), *operands[1:])
+    if compute.kind in "iu":
+        check_numbers(formula, operands, compute)
+    sources = tuple(layout_of(o) if isinstance(o, np.ndarray) else type(o) for o in operands)
+    if out is None:
+        return plan_for(formula.hoisted, sources, compute).call(*operands, *values)
+    return _into(formula, operands, sources, compute, values, out)
+
+
+def _into(formula, operands, sources, compute, values, out) -> Any:
+    """Write the results into existing arrays."""
+    outputs = out if isinstance(out, tuple) else (out,)
+    shape = broadcast_shapes(formula.name, *(s.shape for s in sources if isinstance(s, Layout)))
+    if len(outputs) != len(formula.outputs) or any(o.shape != shape for o in outputs):
+        raise ValueError(
+            f"{formula.name}: out must be {len(formula.outputs)} array(s) of shape {shape}, got "
+            f"{', '.join(str(o.shape) for o in outputs)}"
+        )
+    if not all(o.flags.writeable for o in outputs):
+        raise ValueError(f"{formula.name}: out is read-only")
+    aliases = tuple(_overwritten(o, operands) for o in outputs)
+    # A result that overlaps an operand without being it would overwrite elements before they are read.
+    operands = tuple(
+        o.copy() if isinstance(o, np.ndarray) and any(_overlap(o, r, k, a) for r, a in zip(outputs, aliases, strict=True)) else o
+        for k, o in enumerate(operands)
+    )
+    sources = tuple(layout_of(o) if isinstance(o, np.ndarray) else s for o, s in zip(operands, sources, strict=True))
+    plan = plan_for(formula.hoisted, sources, compute, (tuple(map(layout_of, outputs)), aliases))
+    fresh = tuple(o for o, alias in zip(outputs, aliases, strict=True) if alias < 0)
+    plan.fill((*operands, *fresh, *values))
+    return out
+
+
+def _overwritten(output: np.ndarray, operands: Sequence[Any]) -> int:
+    for k, operand in enumerate(operands):
+        if operand is output:
+            return k
+    return -1
+
+
+def _overlap(operand: np.ndarray, output: np.ndarray, index: int, alias: int) -> bool:
+    if index == alias or operand is output:
+        return index != alias  # the same array given twice is read through its own pointer: keep a copy
+    return np.may_share_memory(operand, output)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (bool, int, float)) and not isinstance(value, np.generic)
+
+
+def _usable(array: Any) -> np.ndarray:
+    """The operand as a native, aligned array that a kernel can read through plain pointers."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8 or array.dtype == np.float16:
+        raise TypeError(f"kernels on the CPU compute in bool, integers, float32 and float64; got {array.dtype}")
+    if not array.dtype.isnative or not array.flags.aligned or not layout_of(array).aligned:
+        return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+    return array
+
+
+def _compute_dtype(formula: Formula, operands: Sequence[Any]) -> np.dtype:
+    counted = [
+        o for o, name in zip(operands, formula.inputs, strict=True) if name not in formula.booleans
+    ]
+    compute = np.result_type(*counted) if counted else BOOL
+    if formula.kinds == "f" and compute.kind != "f":
+        compute = np.dtype(np.float64)
+    return compute
+
+
+def check_kind(formula: Formula, compute: np.dtype) -> None:
+    """Raise a TypeError unless the formula is defined on the dtype."""
+    if compute.kind not in formula.kinds or compute.itemsize > 8 or compute == np.float16:
+        kinds = {"b": "bool", "i": "signed integers", "u": "unsigned integers", "f": "float32 and float64"}
+        listed = ", ".join(kinds[k] for k in formula.kinds)
+        raise TypeError(f"{formula.name} is not defined on {compute}: it takes {listed}; convert with astype first")
+
+
+def check_numbers(formula: Formula, operands: Sequence[Any], compute: np.dtype) -> None:
+    """Raise unless every Python number fits the integer dtype."""
+    for number in operands:
+        if isinstance(number, numbers.Number) and not isinstance(number, (np.generic, np.ndarray)):
+            if isinstance(number, float):
+                raise TypeError(f"{formula.name}: the float {number} does not fit an operation in {compute}")
+            bounds = np.iinfo(compute)
+            if not bounds.min <= int(number) <= bounds.max:  # type: ignore[arg-type]
+                raise OverflowError(f"{formula.name}: the number {number} is out of bounds for {compute}")

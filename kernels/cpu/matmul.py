@@ -1,0 +1,252 @@
+"""Matrix multiplication on the CPU.
+
+What a call needs besides the arithmetic (checking shapes, broadcasting the batch, choosing a kernel) depends only on the
+operands' layouts: it is worked out once, kept as a `Plan`, and looked up by calls that come the same way again.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from kernels import launch, memory
+from kernels.cpu import matmul_kernels
+from kernels.cpu.simd import HEIGHT, PANEL_float32, PANEL_float64, ROW_GROUP
+from kernels.layout import Layout, layout_of, merge_dimensions
+
+_PLANS = 1 << 13  # plans kept; a program with endless new shapes must not fill the memory
+_NEAR_CACHE = 1 << 18  # bytes of the left operand that are treated together: a quarter of a usual second-level cache
+_PANELS = {np.dtype(np.float32): PANEL_float32, np.dtype(np.float64): PANEL_float64}
+_LARGE = int(__import__("os").environ.get("LARGE", 300))
+_DEEPEST = int(__import__("os").environ.get("DEEP", 256))
+_BAND_DEPTH, _BAND_COLUMNS = _DEEPEST * 8, 2048
+_ndarray = np.ndarray
+
+
+class Plan:
+    """How the product of two operands of given layouts is computed.
+
+    `call(a, b, bias)` allocates and returns the result; `fill(a, b, out, bias)` writes it into memory that exists.
+    """
+
+    __slots__ = ("shape", "dtype", "make", "kernel", "items", "work", "sizes", "large")
+
+    def __init__(self, a: Layout, b: Layout, bias: bool, out_strides: tuple[int, ...] | None = None) -> None:
+        _check(a, b, bias)
+        rows, depth, columns = (a.shape[-2] if a.ndim > 1 else 1), a.shape[-1], (b.shape[-1] if b.ndim > 1 else 1)
+        batch = _batch_shape(a, b)
+        self.shape = batch + a.shape[-2:-1] + (b.shape[-1:] if b.ndim > 1 else ())
+        self.dtype = a.dtype
+        self.make = memory.maker(self.shape, self.dtype)
+        strides = out_strides if out_strides is not None else _dense_strides(self.shape)
+        out_row = strides[len(batch)] if a.ndim > 1 else 0
+        a_row, a_step = (a.strides[-2] if a.ndim > 1 else 0), a.strides[-1]
+        b_step, b_column = (b.strides[-2], b.strides[-1]) if b.ndim > 1 else (b.strides[-1], 1)
+        numbers = [rows, columns, depth, a_row, a_step, b_step, b_column, out_row, int(bias)]
+
+        panel = _PANELS.get(self.dtype, PANEL_float32)
+        row_groups, column_groups = -(-rows // ROW_GROUP), -(-columns // panel)
+        per_matrix = max(row_groups, column_groups)
+        self.items = per_matrix * prod(batch) if rows and columns else 0
+        self.work = 1 + rows * columns * depth // (5 * per_matrix) if self.items else 1
+        together = max(64, _NEAR_CACHE // (max(depth, 1) * self.dtype.itemsize) // 64 * 64)
+        walk, walked = merge_dimensions(batch, [*_batch_strides(a, b, batch), strides[: len(batch)]])
+        steps = [number for d in reversed(range(len(walk))) for number in (walk[d], *(w[d] for w in walked))]
+        by_columns = int(column_groups > row_groups)
+        self.sizes = np.array([*numbers, per_matrix, by_columns, together, len(walk), *steps], np.int64)
+        self.kernel = _kernel_for(self.dtype)
+        self.large = None
+        if self.dtype in _PANELS and min(rows, columns, depth) >= _LARGE:
+            self.large = Large(numbers, self.dtype, panel, batch)
+
+    def call(self, a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+        """The product, in new memory."""
+        out = self.make(self.shape, self.dtype)
+        self.fill(a, b, out, bias)
+        return out
+
+    def fill(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, bias: np.ndarray | None = None) -> None:
+        """Write the product into `out`, which has the strides that the plan was made for."""
+        if self.large is not None:
+            self.large.fill(a, b, out, bias)
+        elif self.items:
+            self.kernel(self.items, a, b, out, out if bias is None else bias, self.sizes, work=self.work)
+
+
+class Large:
+    """The product of large matrices, each matrix of the batch for itself: pack a band of `b`, multiply by all of `a`."""
+
+    __slots__ = ("batch", "bands", "pack", "multiply", "packed_size", "room_size", "dtype", "rows")
+
+    def __init__(self, numbers: list[int], dtype: np.dtype, panel: int, batch: tuple[int, ...]) -> None:
+        rows, columns, depth, a_row, a_step, b_step, b_column, out_row, bias = numbers
+        self.batch, self.dtype, self.rows = batch, dtype, rows
+        self.pack, self.multiply = matmul_kernels.pack_right[dtype], matmul_kernels.multiply_packed[dtype]
+        together = max(1, _NEAR_CACHE // (_DEEPEST * dtype.itemsize) // HEIGHT)
+        self.bands = []
+        for step in range(0, depth, _BAND_DEPTH):
+            steps = min(_BAND_DEPTH, depth - step)
+            for column in range(0, columns, _BAND_COLUMNS):
+                width = min(_BAND_COLUMNS, columns - column)
+                sizes = [rows, width, steps, a_row, a_step, b_step, b_column, out_row, bias if step == 0 else 0]
+                sizes += [step, _DEEPEST, together]
+                sizes += [step * b_step + column * b_column, step * a_step, column, column]
+                self.bands.append((-(-width // panel), steps, np.array(sizes, np.int64)))
+        room = [panels * panel * (steps + _DEEPEST) for panels, steps, _ in self.bands]
+        self.packed_size, self.room_size = max(room), -(-rows // HEIGHT) * HEIGHT * _DEEPEST
+
+    def fill(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, bias: np.ndarray | None) -> None:
+        packed, room = memory.empty((self.packed_size,), self.dtype), memory.empty((self.room_size,), self.dtype)
+        if self.batch:
+            a, b = (np.broadcast_to(x, self.batch + x.shape[-2:]) for x in (a, b))
+        groups = -(-self.rows // HEIGHT)
+        for index in np.ndindex(self.batch):
+            left, right, result = a[index], b[index], out[index]
+            for panels, steps, sizes in self.bands:
+                work = steps * _PANELS[self.dtype]
+                self.pack(panels, right, packed, sizes, work=work)
+                args = (left, packed, result, result if bias is None else bias, room, sizes)
+                self.multiply(groups, *args, work=int(sizes[1]) * steps * HEIGHT // 5)
+
+
+def _kernel_for(dtype: np.dtype) -> launch.Kernel:
+    if dtype == np.bool_:
+        return matmul_kernels.multiply_bools[np.dtype(np.bool_)]
+    return (matmul_kernels.multiply if dtype in _PANELS else matmul_kernels.multiply_integers)[dtype]
+
+
+def _dense_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _batch_shape(a: Layout, b: Layout) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"matmul: shapes {a.shape} and {b.shape} do not fit: their batch dimensions {a.shape[:-2]} and "
+            f"{b.shape[:-2]} do not broadcast"
+        ) from None
+
+
+def _batch_strides(a: Layout, b: Layout, batch: tuple[int, ...]) -> list[tuple[int, ...]]:
+    found = []
+    for layout in (a, b):
+        own = layout.shape[:-2]
+        steps = [0 if size == 1 else s for size, s in zip(own, layout.strides[: len(own)], strict=True)]
+        found.append((0,) * (len(batch) - len(own)) + tuple(steps))
+    return found
+
+
+def _check(a: Layout, b: Layout, bias: bool) -> None:
+    """Raise unless the product is defined."""
+    if a.dtype != b.dtype:
+        raise TypeError(
+            f"matmul: operands have dtypes {a.dtype} and {b.dtype}; kernels do not promote, convert one with astype"
+        )
+    if a.dtype not in _PANELS and (a.dtype.kind not in "biu" or not a.dtype.isnative):
+        raise TypeError(f"matmul: computes in float32, float64, integers and bool, got {a.dtype}; convert with astype")
+    if not a.ndim or not b.ndim:
+        raise ValueError(f"matmul: operands need at least one dimension, got shapes {a.shape} and {b.shape}")
+    inner = b.shape[-2] if b.ndim > 1 else b.shape[0]
+    if a.shape[-1] != inner:
+        raise ValueError(
+            f"matmul: shapes {a.shape} and {b.shape} do not fit: the inner sizes {a.shape[-1]} (last axis of a) and "
+            f"{inner} ({'second-to-last' if b.ndim > 1 else 'only'} axis of b) differ"
+        )
+    if bias and b.ndim == 1:
+        raise ValueError(f"matmul: a bias is added to rows, and with b of shape {b.shape} the result has none")
+
+
+_plans: dict[tuple, Plan] = {}
+memory.on_change(_plans.clear)
+
+
+def plan_for(a: Layout, b: Layout, bias: bool = False) -> Plan:
+    """The plan for operands that come like this (layouts from `kernels.layout.layout_of`, all `aligned`)."""
+    key = (a, b, bias)
+    return _plans.get(key) or _remember(key, Plan(a, b, bias))
+
+
+def _remember(key: tuple, plan: Plan) -> Plan:
+    if len(_plans) >= _PLANS:
+        _plans.clear()
+    return _plans.setdefault(key, plan)
+
+
+def matmul(
+    a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, bias: np.ndarray | None = None
+) -> np.ndarray:
+    """The matrix product, with the meaning of `matmul` in the Array API and NumPy.
+
+    Args:
+        a: shape (..., m, k), or (k,) for a single row.
+        b: shape (..., k, n), or (k,) for a single column. Batch dimensions broadcast.
+        out: memory for the result, (..., m, n) without the dimensions that a vector leaves out; it is overwritten.
+        bias: shape (n,), added to every row of the result.
+
+    Both operands have the same dtype, which is the result's: float32, float64, an integer (sums wrap around) or bool
+    (or of ands). Any strides are read in place; sums run in an order that depends on the sizes alone.
+
+    Raises:
+        TypeError: dtypes differ, or are none of these.
+        ValueError: sizes do not fit; `out` has the wrong shape, or is read-only.
+
+    >>> import numpy as np
+    >>> matmul(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 10.0]))
+    array([21., 43.])
+    """
+    if out is None and bias is None and type(a) is _ndarray is type(b):
+        key = (a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype)
+        plan = _plans.get(key)
+        if plan is not None:
+            out = plan.make(plan.shape, plan.dtype)
+            if plan.large is None and plan.items * plan.work < launch.parallel_work:
+                plan.kernel.start(0, plan.items, a, b, out, out, plan.sizes)
+            else:
+                plan.fill(a, b, out)
+            return out
+    return _matmul(a, b, out, bias)
+
+
+def _usable(array: Any) -> np.ndarray:
+    """The operand as an array whose elements lie whole numbers of elements apart."""
+    array = np.asarray(array)
+    return array if layout_of(array).aligned and array.flags.aligned else array.copy()
+
+
+def _matmul(a: Any, b: Any, out: np.ndarray | None, bias: np.ndarray | None) -> np.ndarray:
+    """Every call that is not the common one, or is its first time."""
+    a, b = _usable(a), _usable(b)
+    plan = plan_for(layout_of(a), layout_of(b), bias is not None)
+    if bias is not None:
+        bias = _checked_bias(bias, plan)
+    if out is None:
+        if bias is None:
+            _remember((a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype), plan)
+        return plan.call(a, b, bias)
+    _check_out(out, plan)
+    strides = layout_of(out).strides
+    dense_rows = b.ndim == 1 or out.shape[-1] <= 1 or strides[-1] == 1
+    if dense_rows and layout_of(out).aligned and not any(np.may_share_memory(out, x) for x in (a, b, bias)):
+        Plan(layout_of(a), layout_of(b), bias is not None, strides).fill(a, b, out, bias)
+    else:
+        out[...] = plan.call(a, b, bias)
+    return out
+
+
+def _checked_bias(bias: np.ndarray, plan: Plan) -> np.ndarray:
+    if bias.dtype != plan.dtype:
+        raise TypeError(f"matmul: the bias has dtype {bias.dtype}, the operands {plan.dtype}; convert with astype")
+    if bias.shape != plan.shape[-1:]:
+        raise ValueError(f"matmul: the bias must have shape {plan.shape[-1:]}, one value per column; got {bias.shape}")
+    return np.ascontiguousarray(bias)
+
+
+def _check_out(out: np.ndarray, plan: Plan) -> None:
+    if out.shape != plan.shape or out.dtype != plan.dtype:
+        raise ValueError(f"matmul: out must be {plan.dtype}{plan.shape}, got {out.dtype}{out.shape}")
+    if not out.flags.writeable:
+        raise ValueError("matmul: out is read-only")

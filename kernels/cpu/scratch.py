@@ -1,0 +1,31 @@
+"""Scratch memory inside a kernel: a few numbers on the stack of the running thread."""
+
+from llvmlite import ir
+from numba.extending import intrinsic
+
+from kernels.cpu.pointer import JIT_DISABLED, ArrayData
+
+_CACHE_LINE = 64
+
+if JIT_DISABLED:
+
+    def scratch(dtype, count):
+        """Memory for `count` numbers of type `dtype`, uninitialised; `count` is a constant."""
+        return [None] * count
+
+else:
+
+    @intrinsic(prefer_literal=True)
+    def scratch(typingctx, dtype, count):
+        """Memory for `count` numbers of type `dtype`, uninitialised; `count` is a constant."""
+        result = ArrayData(dtype.dtype)
+        amount = count.literal_value
+
+        def codegen(context, builder, signature, arguments):
+            kind = ir.ArrayType(context.get_value_type(result.dtype), amount)
+            with builder.goto_entry_block():  # allocated once, however often the loop around it turns
+                memory = builder.alloca(kind)
+            memory.align = _CACHE_LINE
+            return builder.bitcast(memory, context.get_value_type(result))
+
+        return result(dtype, count), codegen
