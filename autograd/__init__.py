@@ -7,6 +7,7 @@
 tensor([ 5.4366, 22.1672], dtype=float32)
 """
 
+from autograd.check import GradcheckError, gradcheck, gradgradcheck
 from autograd.dtypes import (
     bool,
     float32,
@@ -22,6 +23,19 @@ from autograd.dtypes import (
     uint64,
 )
 from autograd.engine import gradients
+from autograd.function import Function, once_differentiable
+from autograd.functional import (
+    checkpoint,
+    elementwise_grad,
+    grad,
+    hessian,
+    hessian_vector_product,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
+from autograd.fuse import fuse
 from autograd.mode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from autograd.ops.conversion import astype, clone
 from autograd.ops.creation import (
@@ -79,3 +93,12 @@ from autograd.ops.shape import (
     unstack,
 )
 from autograd.tensor import Tensor
+
+# The elementwise functions: every formula of the table but the updates of optimizers and the losses (see nn.functional).
+_HIDDEN = ("sgd", "adam", "huber", "smooth_l1", "binary_cross", "squared_error", "absolute_error", "clip")
+_FUNCTIONS = {name: op for name, op in _OPERATIONS.items() if not name.startswith(_HIDDEN) and name != "where"}
+globals().update(_FUNCTIONS)
+concatenate, cat = concat, concat
+pi, e, inf, nan, newaxis = 3.141592653589793, 2.718281828459045, float("inf"), float("nan"), None
+
+__all__ = sorted(name for name in globals() if not name.startswith("_"))

@@ -42,13 +42,16 @@ class Node:
 
     inputs: for each operand the node (or leaf) its gradient goes to, or None where it needs none.
     layout: shape, dtype and device of the result.
+    saved, kept: operands and results that `backward` needs; None when a pass has freed them.
     """
 
-    __slots__ = ("inputs", "layout", "extra", "__weakref__")
+    __slots__ = ("inputs", "layout", "extra", "saved", "kept", "__weakref__")
 
     inputs: tuple[Node | None, ...]
     layout: Layout
     extra: Extra | None
+    saved: Any
+    kept: Any
 
     # Whether `backward` gives arrays that nobody else holds: the engine may then keep or add to them without a copy.
     fresh = False
@@ -61,14 +64,6 @@ class Node:
     def backward(self, grad: Tensor) -> Any:
         """The derivative rule: from the gradient of the result to one per input (a tuple, or one where there is one)."""
         raise NotImplementedError(f"{self.name} has no derivative rule")
-
-    def release(self) -> None:
-        """Forget what was saved for `backward`."""
-
-    @property
-    def released(self) -> bool:
-        """Whether what `backward` needs has been freed by an earlier pass."""
-        return False
 
     def more(self) -> Extra:
         """The node's `Extra`, made at first use."""
@@ -86,7 +81,7 @@ class Leaf(Node):
     __slots__ = ("grad",)
 
     def __init__(self, layout: Layout) -> None:
-        self.inputs, self.layout, self.extra = (), layout, None
+        self.inputs, self.layout, self.extra, self.saved = (), layout, None, ()
         self.grad: Tensor | None = None
 
 
@@ -96,7 +91,7 @@ class Port(Node):
     __slots__ = ("index",)
 
     def __init__(self, node: Node, index: int, layout: Layout) -> None:
-        self.inputs, self.layout, self.extra, self.index = (node,), layout, None, index
+        self.inputs, self.layout, self.extra, self.saved, self.index = (node,), layout, None, (), index
 
     @property
     def name(self) -> str:
@@ -158,27 +153,24 @@ def _leads_to(roots: Sequence[Node], targets: set[Node]) -> set[Node]:
 
 
 class Pass:
-    """One backward pass: the gradients on their way."""
+    """One backward pass: the gradients on their way, and who may change which in place."""
 
-    __slots__ = ("pending", "owned", "create_graph", "wanted", "useful", "found", "watch")
+    __slots__ = ("pending", "owned", "create_graph", "retain_graph", "wanted", "useful", "found", "anomaly", "watch")
 
-    def __init__(self, create_graph: bool, wanted: Sequence[Node] | None, roots: Sequence[Node], watch=None) -> None:
+    def __init__(self, create_graph: bool, retain_graph: bool, wanted: Sequence[Node] | None, roots, watch) -> None:
         self.pending: dict[Node, Any] = {}
-        self.owned: set[Node] = set()
-        self.create_graph = create_graph
+        self.owned: set[Node] = set()  # nodes whose pending gradient is an array that nobody else holds
+        self.create_graph, self.retain_graph = create_graph, retain_graph
         self.wanted = None if wanted is None else set(wanted)
-        self.useful = None if wanted is None else _leads_to(roots, self.wanted)  # type: ignore[arg-type]
+        self.useful = None if wanted is None else _leads_to(roots, set(wanted))
         self.found: dict[Node, Tensor] = {}
+        self.anomaly = anomaly_mode.get()
         self.watch = watch
 
-    def deliver(self, node: Node, grad: Tensor, fresh: bool, source: Node | None) -> None:
+    def add(self, node: Node, grad: Tensor, fresh: bool, source: Node | None) -> None:
         """Add a gradient to what has arrived for a node."""
-        layout = node.layout
-        if grad._layout is not layout:
-            given = grad._layout
-            if given.shape != layout.shape or given.dtype != layout.dtype or given.device != layout.device:
-                grad = _conform(grad, layout, source)
-                fresh = True
+        if grad._layout is not node.layout and not _fits(grad._layout, node.layout):
+            grad, fresh = _conform(grad, node.layout, source), True
         before = self.pending.get(node)
         if before is None:
             self.pending[node] = grad
@@ -190,11 +182,15 @@ class Pass:
             self.pending[node] = before + grad
             self.owned.add(node)
 
-    def deliver_port(self, port: Port, grad: Tensor) -> None:
+    def add_to_port(self, port: Port, grad: Tensor) -> None:
         """Put the gradient of one of several results where the node will look for it."""
         node = port.inputs[0]
         places = self.pending.setdefault(node, {})  # type: ignore[arg-type]
         places[port.index] = places[port.index] + grad if port.index in places else grad
+
+
+def _fits(given: Layout, layout: Layout) -> bool:
+    return given.shape == layout.shape and given.dtype == layout.dtype and given.device == layout.device
 
 
 def _add_in_place(total: Tensor, grad: Tensor) -> None:
@@ -238,17 +234,21 @@ def run_backward(
         from autograd.explain import graph_text
 
         say(4, graph_text(roots))
-    state = Pass(create_graph, wanted, roots, watch)
+    state = Pass(create_graph, retain_graph, wanted, roots, watch)
     waiting = count_consumers(roots)
     token = grad_mode.set(create_graph)
     try:
         for root, seed in zip(roots, seeds, strict=True):
-            state.deliver(root, seed, False, None)
+            state.add(root, seed, False, None)
         ready = [root for root in dict.fromkeys(roots) if waiting[root] == 0]
+        pending = state.pending
         while ready:
             node = ready.pop()
-            grad = state.pending.pop(node, None)
-            _visit(node, grad, state, retain_graph)
+            grad = pending.pop(node, None)
+            if grad is not None:
+                grads = _visit(node, grad, state)
+                if grads is not None:
+                    _deliver(node, grads, state)
             for child in node.inputs:
                 if child is not None:
                     left = waiting[child] - 1
@@ -260,51 +260,23 @@ def run_backward(
     return state.found
 
 
-def _visit(node: Node, grad: Any, state: Pass, retain_graph: bool) -> None:
-    """Pass a node's gradient on to its inputs."""
-    if grad is None:
-        return
-    fresh = node in state.owned
-    if node.extra is not None and type(grad) is not dict:
-        grad, fresh = _run_hooks(node, grad, fresh)
-    if state.wanted is not None:
-        if node in state.wanted:
-            state.found[node] = grad
-        if node not in state.useful:  # type: ignore[operator]
-            return
+def _visit(node: Node, grad: Any, state: Pass) -> tuple | None:
+    """The gradients of a node's inputs; None where the walk ends, or goes on without a rule."""
     kind = type(node)
-    if kind is Leaf:
-        if state.wanted is None:
-            _accumulate(node, grad, fresh, state.create_graph)  # type: ignore[arg-type]
-        return
-    if kind is Port:
-        state.deliver_port(node, grad)  # type: ignore[arg-type]
-        return
-    if state.wanted is not None and not any(child in state.useful for child in node.inputs):  # type: ignore[operator]
-        return
-    grads = _apply_rule(node, grad)
-    if not retain_graph:
-        node.release()
-    fresh = node.fresh
-    for child, each in zip(node.inputs, grads, strict=True):
-        if child is not None and each is not None and (state.useful is None or child in state.useful):
-            state.deliver(child, each, fresh, node)
-    if state.watch is not None:
-        state.watch(node, grad, grads)
-
-
-def _apply_rule(node: Node, grad: Any) -> tuple:
-    if node.released:
+    if node.extra is not None or state.wanted is not None or kind is Leaf or kind is Port:
+        grad = _arrive(node, grad, state)
+        if grad is None:
+            return None
+    if node.saved is None:
         raise RuntimeError(
             f"backward through {node.name} a second time: what it had saved was freed by the first backward pass. Add "
             "the losses and call backward once, or pass retain_graph=True to the first backward"
         )
-    trace = node.extra.trace if node.extra is not None else None
     try:
         grads = node.backward(grad)
     except Exception as error:
-        if trace:
-            error.add_note(f"in the backward of {node.name}, made at {trace}")
+        if node.extra is not None and node.extra.trace:
+            error.add_note(f"in the backward of {node.name}, made at {node.extra.trace}")
         raise
     if type(grads) is not tuple:
         grads = (grads,)
@@ -312,15 +284,53 @@ def _apply_rule(node: Node, grad: Any) -> tuple:
         raise RuntimeError(
             f"the backward of {node.name} must give {len(node.inputs)} gradients, one per input, and gave {len(grads)}"
         )
-    if anomaly_mode.get():
-        _check_for_nan(node, grads, trace)
+    if state.anomaly:
+        _check_for_nan(node, grads)
+    if state.watch is not None:
+        state.watch(node, grad, grads)
+    if not state.retain_graph:
+        node.saved = node.kept = None
     return grads
 
 
-def _check_for_nan(node: Node, grads: tuple, trace: str | None) -> None:
+def _deliver(node: Node, grads: tuple, state: Pass) -> None:
+    """Pass gradients on to a node's inputs."""
+    fresh, pending, useful = node.fresh, state.pending, state.useful
+    for child, grad in zip(node.inputs, grads, strict=True):
+        if child is None or grad is None or useful is not None and child not in useful:
+            continue
+        if grad._layout is child.layout and child not in pending:  # the ordinary case, without a call
+            pending[child] = grad
+            if fresh:
+                state.owned.add(child)
+        else:
+            state.add(child, grad, fresh, node)
+
+
+def _arrive(node: Node, grad: Any, state: Pass) -> Any:
+    """What is not ordinary: hooks, ends of the walk, several results. None where no rule is to be applied."""
+    fresh = node in state.owned
+    if node.extra is not None and type(grad) is not dict:
+        grad, fresh = _run_hooks(node, grad, fresh)
+    if state.wanted is not None and node in state.wanted:
+        state.found[node] = grad
+    if type(node) is Leaf:
+        if state.wanted is None:
+            _accumulate(node, grad, fresh, state.create_graph)
+        return None
+    if state.useful is not None and not any(child in state.useful for child in node.inputs):
+        return None
+    if type(node) is Port:
+        state.add_to_port(node, grad)
+        return None
+    return grad
+
+
+def _check_for_nan(node: Node, grads: tuple) -> None:
     from autograd.ops.elementwise import isnan
     from autograd.ops.reduce import any as any_
 
+    trace = node.extra.trace if node.extra is not None else None
     for index, grad in enumerate(grads):
         if grad is not None and bool(any_(isnan(grad.detach()))):
             where = f"made at {trace}" if trace else "made outside detect_anomaly, so its line is not known"

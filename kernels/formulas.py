@@ -84,7 +84,7 @@ def expm1(x):
     return s.expm1(x)
 
 
-@_formula("iuf")
+@_formula("biuf")
 def positive(x):
     return x
 

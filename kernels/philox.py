@@ -132,7 +132,7 @@ def normal_pair_float32(radius_word, angle_word):
 
     The radius is sqrt(-2 log(u)) for u = (word + 1/2) / 2**32. The angle is a quadrant and a signed fraction z of a
     quadrant, |z| <= 1/2, both cut from the bits of the word: nothing is rounded before the polynomials of z*z.
-    The polynomials are from tools/fit_normal.py; relative errors near 1e-7.
+    The polynomials are from learn/fit_normal.py; relative errors near 1e-7.
     """
     u = fused_multiply_add(
         float32(int64(radius_word)), float32(2.3283064365386963e-10), float32(1.1641532182693481e-10)

@@ -62,7 +62,7 @@ class Generator:
     {'seed': 0, 'offset': 1}
     """
 
-    __slots__ = ("_seed", "_offset")
+    __slots__ = ("_offset", "_seed")
 
     def __init__(self, seed: int | None = None) -> None:
         self._seed, self._offset = _key_of_seed(_fresh_seed() if seed is None else seed), 0

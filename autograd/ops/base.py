@@ -53,8 +53,8 @@ class Operation(Node):
     def _record(self, edges: tuple, operands: tuple[Tensor, ...], out: Tensor) -> None:
         self.inputs, self.layout, self.extra = edges, out._layout, None
         saves = self.saves(tuple([e is not None for e in edges]))
-        self.saved: tuple | None = tuple([(o, version_of(o)) if s else None for o, s in zip(operands, saves, strict=True)])
-        self.kept: tuple | None = None
+        self.saved = tuple([(o, version_of(o)) if s else None for o, s in zip(operands, saves, strict=True)])
+        self.kept = None
         if self.saves_result:
             if out._version is None:
                 out._version = Version()
@@ -78,13 +78,6 @@ class Operation(Node):
         out = wrap(data, self if grad_mode.get() else None)
         out._version = version
         return out
-
-    @property
-    def released(self) -> bool:
-        return self.saved is None
-
-    def release(self) -> None:
-        self.saved = self.kept = None
 
 
 def _check_devices(name: str, operands: tuple[Tensor, ...]) -> None:

@@ -213,6 +213,9 @@ def zeros_like(x: Tensor, dtype: Any = None, device: str | None = None) -> Tenso
 
 def ones_like(x: Tensor, dtype: Any = None, device: str | None = None) -> Tensor:
     """Ones of the same shape, dtype and device."""
+    if dtype is None and device is None:
+        backend = backend_for(x.device)
+        return wrap(backend.fill(backend.empty(x.shape, x.dtype), 1))
     return ones(x.shape, dtype=dtype or x.dtype, device=device or x.device)
 
 

@@ -27,12 +27,17 @@ GRADIENT, OUTPUT = -1, -2  # sources of a gradient formula's operands, besides t
 
 
 class Plan:
-    """What one operation does with operands of given layouts: the kernel's plan and what to record."""
+    """What one operation does with operands of given layouts: the kernel's plan and what to record.
 
-    __slots__ = ("call", "layouts", "records", "checks")
+    recipes: for two (or one) operands, by which of them need a gradient (1 the first, 2 the second, 3 both); filled in
+    when first needed.
+    """
+
+    __slots__ = ("call", "layouts", "layout", "records", "checks", "recipes")
 
     def __init__(self, call: Callable, layouts: tuple[Layout, ...], records: bool, checks: np.dtype | None) -> None:
-        self.call, self.layouts, self.records, self.checks = call, layouts, records, checks
+        self.call, self.layouts, self.layout, self.records, self.checks = call, layouts, layouts[0], records, checks
+        self.recipes: list[Recipe | None] = [None] * 4
 
 
 class Elementwise:
@@ -45,26 +50,25 @@ class Elementwise:
         self._plans: dict[Any, Plan] = {}
         self._recipes: dict[tuple[bool, ...], Recipe] = {}
         self._values: dict[tuple, tuple] = {}
+        self.short = _short_form(self)
 
     def __repr__(self) -> str:
         return f"<elementwise operation {self.name}>"
 
     def __call__(self, *operands: Any, **parameters: float) -> Any:
-        values = ()
-        if self.formula.parameters:
-            key = tuple(parameters.items())
-            found = self._values.get(key)
-            if found is None:
-                found = self._prepare(parameters, key)
-            values, prepared = found
-        elif parameters:
-            self.formula.values(parameters)  # says which there are
-        if len(operands) == 2:
-            x, y = operands
-            if isinstance(x, Tensor) and isinstance(y, Tensor) and not values:
-                plan = self._plans.get((x._layout, y._layout))
-                if plan is not None:
-                    return self._finish(plan, plan.call(x._data, y._data), operands, ())
+        if self.short is not None and not parameters and len(operands) == len(self.formula.inputs):
+            return self.short(*operands)
+        return self.run(operands, self._ordered(parameters))
+
+    def _ordered(self, parameters: dict) -> tuple:
+        """The formula's parameters in order."""
+        if not self.formula.parameters and not parameters:
+            return ()
+        values = self.formula.values(parameters)
+        return values if all(type(v) in _NUMBERS for v in values) else tuple(float(v) for v in values)
+
+    def run(self, operands: Sequence[Any], values: tuple = ()) -> Any:
+        """The operation on any number of operands, with the formula's parameters in order."""
         kinds, data = [], []
         for operand in operands:
             if isinstance(operand, Tensor):
@@ -73,51 +77,52 @@ class Elementwise:
             elif type(operand) in _NUMBERS:
                 kinds.append(type(operand))
                 data.append(operand)
+            elif hasattr(operand, "call_operation"):  # a stand-in inside a fused function
+                return operand.call_operation(self, operands, values)
             else:
-                return self(*(_operand(o, self.name) for o in operands), **parameters)
+                return self.run([_operand(o, self.name) for o in operands], values)
         key = tuple(kinds)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._make_plan(key, operands)
+        plan = self._plans.get(key) or self._make_plan(key)
         if plan.checks is not None:
             _check_numbers(self.name, operands, plan.checks)
-        return self._finish(plan, plan.call(*data, *prepared) if values else plan.call(*data), operands, values)
+        results = plan.call(*data, *self._prepared(values)) if values else plan.call(*data)
+        return self._finish(plan, results, operands, values)
 
-    def _prepare(self, parameters: dict, key: tuple) -> tuple[tuple, tuple]:
-        values = self.formula.values(parameters)
-        if not all(type(v) in _NUMBERS for v in values):
-            values = tuple(float(v) for v in values)
-        if len(self._values) >= _PLANS:
-            self._values.clear()
-        found = self._values[key] = values, self.formula.prepare(values)
+    def _prepared(self, values: tuple) -> tuple:
+        """The kernel's parameters, worked out from the formula's: see Formula.hoisted."""
+        found = self._values.get(values)
+        if found is None:
+            if len(self._values) >= _PLANS:
+                self._values.clear()
+            found = self._values[values] = self.formula.prepare(values)
         return found
 
     def _finish(self, plan: Plan, data: Any, operands: Sequence[Any], values: tuple) -> Any:
         """Wrap the results, and record the operation where an operand requires grad."""
-        layouts = plan.layouts
-        if len(layouts) > 1:
-            outputs = tuple([_tensor(d, layout) for d, layout in zip(data, layouts, strict=True)])
-        else:
-            outputs = out = _tensor(data, layouts[0])
+        several = len(plan.layouts) > 1
+        arrays = data if several else (data,)
+        outputs = tuple([_tensor(d, layout) for d, layout in zip(arrays, plan.layouts, strict=True)])
         if plan.records and grad_mode.get():
             edges = tuple([o._edge if isinstance(o, Tensor) else None for o in operands])
             if any(edges):
-                needs = tuple([e is not None for e in edges])
-                recipe = self._recipes.get(needs) or self._make_recipe(needs)
-                node = ElementwiseNode(self, recipe, edges, layouts[0], operands, values)
-                if len(layouts) > 1:
+                recipe = self.recipe(tuple([e is not None for e in edges]))
+                node = ElementwiseNode(recipe, edges, plan.layout, [operands[k] for k in recipe.saved], values)
+                if several or recipe.saves_output:
                     node.keep_outputs(outputs)
-                    for k, o in enumerate(outputs):
-                        o._edge = Port(node, k, o._layout)
-                else:
-                    if recipe.saves_output:
-                        node.keep_outputs((out,))
-                    out._edge = node
-        return outputs
+                for k, out in enumerate(outputs):
+                    out._edge = Port(node, k, out._layout) if several else node
+        return outputs if several else outputs[0]
+
+    def recipe(self, needs: tuple[bool, ...]) -> Recipe:
+        """How the gradients for these inputs are computed."""
+        found = self._recipes.get(needs)
+        if found is None:
+            found = self._recipes[needs] = Recipe(self, needs)
+        return found
 
     # --- worked out once per layout -------------------------------------------------------------------------------
 
-    def _make_plan(self, kinds: tuple, operands: Sequence[Any]) -> Plan:
+    def _make_plan(self, kinds: tuple) -> Plan:
         formula = self.formula
         if len(kinds) != len(formula.inputs):
             raise TypeError(f"{self.name}: takes {len(formula.inputs)} operands {formula.inputs}, got {len(kinds)}")
@@ -168,9 +173,108 @@ class Elementwise:
         takes = ", ".join(words[k] for k in self.formula.kinds)
         return f"{self.name} is not defined on {compute} (operands: {given}); it takes {takes}: convert with astype first"
 
-    def _make_recipe(self, needs: tuple[bool, ...]) -> Recipe:
-        recipe = self._recipes[needs] = Recipe(self.formula, needs)
-        return recipe
+
+def _short_form(operation: Elementwise) -> Callable | None:
+    """The operation as a plain function for the ordinary case: one or two operands, no parameters, one result.
+
+    Equal to `Elementwise.run`, with everything in one function: at a microsecond per operation, calls count.
+    """
+    formula = operation.formula
+    if formula.parameters or len(formula.inputs) not in (1, 2):
+        return None
+    return _short_binary(operation) if len(formula.inputs) == 2 else _short_unary(operation)
+
+
+def _short_binary(operation: Elementwise) -> Callable:
+    plans, run, new = operation._plans, operation.run, object.__new__
+    recording, anomaly = grad_mode.get, anomaly_mode.get
+
+    def binary(x: Any, y: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return run((x, y))
+        if isinstance(y, Tensor):
+            plan = plans.get((x._layout, y._layout))
+            if plan is None or len(plan.layouts) > 1:
+                return run((x, y))
+            data, y_edge = plan.call(x._data, y._data), y._edge
+        else:
+            plan = plans.get((x._layout, type(y)))
+            if plan is None or plan.checks is not None or len(plan.layouts) > 1:
+                return run((x, y))
+            data, y_edge = plan.call(x._data, y), None
+        out = new(Tensor)
+        out._data = data
+        out._layout = plan.layout
+        out._version = None
+        x_edge = x._edge
+        if x_edge is None and y_edge is None or not plan.records or not recording():
+            out._edge = None
+            return out
+        which = (x_edge is not None) + 2 * (y_edge is not None)
+        recipe = plan.recipes[which]
+        if recipe is None:
+            recipe = plan.recipes[which] = operation.recipe((x_edge is not None, y_edge is not None))
+        out._edge = node = new(ElementwiseNode)
+        node.inputs = (x_edge, y_edge)
+        node.layout = plan.layout
+        node.extra = node.kept = None
+        node.recipe = recipe
+        node.fresh = recipe.fresh
+        node.values = ()
+        saves = recipe.saved
+        if not saves:
+            node.saved = node.versions = ()
+        elif len(saves) == 2:
+            node.saved = (x, y)
+            node.versions = (x._version and x._version.count, isinstance(y, Tensor) and y._version and y._version.count)
+        else:
+            kept = y if saves[0] else x
+            node.saved = (kept,)
+            node.versions = (isinstance(kept, Tensor) and kept._version and kept._version.count,)
+        if recipe.saves_output:
+            node.keep_outputs((out,))
+        if anomaly():
+            remember_caller(node)
+        return out
+
+    return binary
+
+
+def _short_unary(operation: Elementwise) -> Callable:
+    plans, run, new = operation._plans, operation.run, object.__new__
+    recording, anomaly = grad_mode.get, anomaly_mode.get
+
+    def unary(x: Any) -> Any:
+        plan = plans.get((x._layout,)) if isinstance(x, Tensor) else None
+        if plan is None or len(plan.layouts) > 1:
+            return run((x,))
+        out = new(Tensor)
+        out._data = plan.call(x._data)
+        out._layout = plan.layout
+        out._version = None
+        edge = x._edge
+        if edge is None or not plan.records or not recording():
+            out._edge = None
+            return out
+        recipe = plan.recipes[1]
+        if recipe is None:
+            recipe = plan.recipes[1] = operation.recipe((True,))
+        out._edge = node = new(ElementwiseNode)
+        node.inputs = (edge,)
+        node.layout = plan.layout
+        node.extra = node.kept = None
+        node.recipe = recipe
+        node.fresh = recipe.fresh
+        node.values = ()
+        node.saved = (x,) if recipe.saved else ()
+        node.versions = (x._version and x._version.count,) if recipe.saved else ()
+        if recipe.saves_output:
+            node.keep_outputs((out,))
+        if anomaly():
+            remember_caller(node)
+        return out
+
+    return unary
 
 
 def _tensor(data: Any, layout: Layout) -> Tensor:
@@ -184,7 +288,7 @@ def _tensor(data: Any, layout: Layout) -> Tensor:
 
 def _operand(value: Any, name: str) -> Any:
     """An operand that is neither Tensor nor Python number, made into one of them."""
-    if isinstance(value, Tensor) or type(value) in _NUMBERS:
+    if isinstance(value, Tensor) or type(value) in _NUMBERS or hasattr(value, "call_operation"):
         return value
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         from autograd.ops.creation import asarray
@@ -208,15 +312,18 @@ def _check_numbers(name: str, operands: Sequence[Any], dtype: np.dtype) -> None:
 class Recipe:
     """How the gradients of an operation are computed, for a given choice of inputs that need one.
 
-    operation: the elementwise operation that computes those gradients that take computing.
-    sources: where its operands come from: a saved input's place, GRADIENT or OUTPUT.
-    results: for each input None, ("gradient",) to pass the upstream one on, or the place in the operation's results.
+    gradient: the elementwise operation that computes those gradients that take computing; None if none does.
+    sources: where its operands come from: (0, place among the saved), (GRADIENT, k) or (OUTPUT, k).
+    results: for each input None, GRADIENT to pass the upstream one on, or the place in the operation's results.
+    saved: the numbers of the inputs to save.
     """
 
-    __slots__ = ("operation", "sources", "results", "saved", "saves_output", "fresh", "several")
+    __slots__ = ("name", "gradient", "sources", "results", "saved", "saves_output", "fresh", "several", "simple")
 
-    def __init__(self, formula: Formula, needs: tuple[bool, ...]) -> None:
-        gradient = formula.gradient(needs)
+    def __init__(self, operation: Elementwise, needs: tuple[bool, ...]) -> None:
+        formula = operation.formula
+        derived = formula.gradient(needs)
+        self.name = operation.name
         self.several = len(formula.outputs) > 1
         self.results: list[int | None] = []
         computed: list[int] = []
@@ -224,55 +331,50 @@ class Recipe:
         for needed in needs:
             place: int | None = None
             if needed:
-                if gradient.is_identity(position) and not self.several:
+                if derived.is_identity(position) and not self.several:
                     place = GRADIENT
-                elif not gradient.is_zero(position):
+                elif not derived.is_zero(position):
                     place = len(computed)
                     computed.append(position)
                 position += 1
             self.results.append(place)
         self.fresh = GRADIENT not in self.results
-        self.operation: Elementwise | None = None
-        self.sources: list[tuple[int, int]] = []
-        if computed:
-            chosen = gradient.select(computed)
-            self.operation = Elementwise(chosen, f"{formula.name} backward" if "'" not in formula.name else formula.name)
-            self.sources = [_source(role) for role in chosen.roles]
-        self.saved = tuple(sorted({place for kind, place in self.sources if kind == 0}))
-        self.sources = [(k, self.saved.index(p)) if k == 0 else (k, p) for k, p in self.sources]
-        self.saves_output = any(kind == OUTPUT for kind, _ in self.sources)
+        self.gradient = Elementwise(derived.select(computed)) if computed else None
+        roles = [_source(role) for role in self.gradient.formula.roles] if self.gradient else []
+        self.saved = tuple(sorted({place for kind, place in roles if kind == 0}))
+        self.sources = [(k, self.saved.index(p) if k == 0 else p) for k, p in roles]
+        self.saves_output = any(kind == OUTPUT for kind, _ in roles)
+        # The ordinary case, in one line of `backward`: (gradient, one saved operand) -> one result.
+        is_pair = self.sources == [(GRADIENT, 0), (0, 0)] and len(self.saved) == 1
+        one = self.gradient is not None and len(computed) == 1 and self.gradient.short is not None
+        self.simple = self.gradient.short if is_pair and one and not self.several else None
 
 
 def _source(role: tuple[str, int]) -> tuple[int, int]:
     kind, place = role
-    return {"gradient": (GRADIENT, place), "output": (OUTPUT, place), "input": (0, place)}[kind]
+    return {"gradient": GRADIENT, "output": OUTPUT, "input": 0}[kind], place
 
 
 class ElementwiseNode(Node):
     """A recorded elementwise operation."""
 
-    __slots__ = ("operation", "recipe", "saved", "versions", "outputs", "values")
+    __slots__ = ("recipe", "versions", "values", "fresh")
 
-    def __init__(self, operation, recipe, edges, layout, operands, values) -> None:
+    def __init__(self, recipe: Recipe, edges: tuple, layout: Layout, saved: Sequence[Any], values: tuple) -> None:
         self.inputs = edges
         self.layout = layout
-        self.extra = None
-        self.operation = operation
+        self.extra = self.kept = None
         self.recipe = recipe
+        self.fresh = recipe.fresh
         self.values = values
-        self.outputs: tuple[tuple[Any, Layout, Version], ...] = ()
-        self.saved: tuple[Any, ...] | None = tuple([operands[k] for k in recipe.saved])
-        self.versions = tuple([version_of(s) if isinstance(s, Tensor) else 0 for s in self.saved])
+        self.saved = tuple(saved)
+        self.versions = tuple([version_of(s) if isinstance(s, Tensor) else 0 for s in saved])
         if anomaly_mode.get():
             remember_caller(self)
 
     @property
     def name(self) -> str:
-        return self.operation.name
-
-    @property
-    def fresh(self) -> bool:  # type: ignore[override]
-        return self.recipe.fresh
+        return self.recipe.name
 
     def keep_outputs(self, outputs: Sequence[Tensor]) -> None:
         """Save the results, as arrays: a node must not hold a tensor that leads back to it."""
@@ -281,36 +383,50 @@ class ElementwiseNode(Node):
             if out._version is None:
                 out._version = Version()
             kept.append((out._data, out._layout, out._version, out._version.count))
-        self.outputs = tuple(kept)
+        self.kept = tuple(kept)
 
     def backward(self, grad: Any) -> Any:
         recipe = self.recipe
+        if recipe.simple is not None:
+            saved = self.saved[0]
+            if isinstance(saved, Tensor) and saved._version is not None:
+                self._check(0)
+            result = recipe.simple(grad, saved)
+            return tuple([None if r is None else grad if r == GRADIENT else result for r in recipe.results])
         computed: Any = ()
-        if recipe.operation is not None:
+        if recipe.gradient is not None:
             operands = [self._operand(kind, place, grad) for kind, place in recipe.sources]
-            computed = recipe.operation(*operands, **dict(zip(self.operation.formula.parameters, self.values, strict=True)))
+            short = recipe.gradient.short
+            computed = short(*operands) if short is not None else recipe.gradient.run(operands, self.values)
             if type(computed) is not tuple:
                 computed = (computed,)
         return tuple([None if r is None else grad if r == GRADIENT else computed[r] for r in recipe.results])
+
+    def _check(self, place: int) -> None:
+        """Raise if a saved operand was changed since."""
+        saved = self.saved[place]
+        before, now = self.versions[place] or 0, version_of(saved)
+        if before != now:
+            raise _modified(self.name, "an operand", saved.shape, before, now)
 
     def _operand(self, kind: int, place: int, grad: Any) -> Any:
         if kind == GRADIENT:
             return self._upstream(grad, place) if self.recipe.several else grad
         if kind == OUTPUT:
             return self._output(place)
-        saved = self.saved[place]  # type: ignore[index]
-        if isinstance(saved, Tensor) and version_of(saved) != self.versions[place]:
-            raise _modified(self.name, "an operand", saved.shape, self.versions[place], version_of(saved))
+        saved = self.saved[place]
+        if isinstance(saved, Tensor) and saved._version is not None:
+            self._check(place)
         return saved
 
     def _upstream(self, grads: dict[int, Tensor], place: int) -> Tensor:
         from autograd.ops.creation import zeros
 
-        layout = self.outputs[place][1]
+        layout = self.kept[place][1]
         return grads[place] if place in grads else zeros(layout.shape, dtype=layout.dtype, device=layout.device)
 
     def _output(self, place: int) -> Tensor:
-        data, layout, version, count = self.outputs[place]
+        data, layout, version, count = self.kept[place]
         if version.count != count:
             raise _modified(self.name, "its result", layout.shape, count, version.count)
         out = _tensor(data, layout)
@@ -318,14 +434,6 @@ class ElementwiseNode(Node):
         if grad_mode.get():
             out._edge = Port(self, place, layout) if self.recipe.several else self
         return out
-
-    @property
-    def released(self) -> bool:
-        return self.saved is None
-
-    def release(self) -> None:
-        self.saved = None
-        self.outputs = ()
 
 
 def _modified(name: str, what: str, shape: tuple, before: int, now: int) -> RuntimeError:
@@ -338,9 +446,19 @@ def _modified(name: str, what: str, shape: tuple, before: int, now: int) -> Runt
 # --- in place --------------------------------------------------------------------------------------------------------
 
 
+_additions: dict[tuple[Layout, Layout], Any] = {}
+
+
 def add_into(total: Tensor, grad: Tensor) -> None:
-    """total += grad, outside any graph, on memory that only the caller holds."""
-    backend_for(total.device).apply(formulas.add, total._data, grad._data, out=total._data)
+    """total += grad, of equal shape and dtype, outside any graph, on memory that only the caller holds."""
+    key = total._layout, grad._layout
+    plan = _additions.get(key)
+    if plan is None:
+        if len(_additions) >= _PLANS:
+            _additions.clear()
+        into = (total._layout,), (0,)
+        plan = _additions[key] = backend_for(total.device).plan_for(formulas.add.hoisted, key, total.dtype, into)
+    plan.fill((total._data, grad._data))
 
 
 def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **parameters: float) -> Tensor:
@@ -364,7 +482,7 @@ def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **para
     before = _tensor(target._data, target._layout)
     before._edge = target._edge
     plan_kinds = tuple(o._layout if isinstance(o, Tensor) else type(o) for o in (target, *others))
-    plan = operation._plans.get(plan_kinds) or operation._make_plan(plan_kinds, (target, *others))
+    plan = operation._plans.get(plan_kinds) or operation._make_plan(plan_kinds)
     layout = plan.layouts[0]
     if layout.dtype != target.dtype:
         raise TypeError(f"{name}: the result is {layout.dtype} and does not fit the tensor's {target.dtype}; use astype")

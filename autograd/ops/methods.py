@@ -33,9 +33,11 @@ def _accepts(other: Any) -> bool:
 
 
 def _forward(operation: Elementwise) -> Callable:
+    short = operation.short
+
     def method(self, other):
         if isinstance(other, Tensor) or _accepts(other):
-            return operation(self, other)
+            return short(self, other)
         return NotImplemented
 
     return method
@@ -56,7 +58,7 @@ def _in_place(operation: Elementwise) -> Callable:
 
 
 def _unary(operation: Elementwise) -> Callable:
-    return lambda self: operation(self)
+    return operation.short or (lambda self: operation(self))
 
 
 def _named(operation: Elementwise, arity: int) -> Callable:
@@ -107,6 +109,8 @@ def where(condition: Any, x: Any, y: Any) -> Tensor:
     >>> ag.where(ag.tensor([True, False]), 1.0, ag.zeros(2))
     tensor([1., 0.], dtype=float32)
     """
+    if any(hasattr(o, "call_operation") for o in (condition, x, y)):  # inside a fused function
+        return ew.where(condition, x, y)
     condition = creation.asarray(condition)
     if condition.dtype.kind != "b":
         raise TypeError(f"where: the condition must be bool, got {condition.dtype}; compare first, as in where(c != 0, x, y)")

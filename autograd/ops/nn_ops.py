@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from autograd.mode import grad_mode
@@ -9,9 +11,10 @@ from autograd.ops import elementwise as ew
 from autograd.ops.base import Operation, normalize_axis
 from autograd.ops.creation import asarray
 from autograd.ops.reduce import mean, sum
-from autograd.ops.shape import expand_dims, reshape
+from autograd.ops.shape import broadcast_to, expand_dims, reshape
 from autograd.tensor import Tensor, wrap
-from kernels import backend_for
+from kernels import formulas
+from kernels.random import default_generator
 
 
 class Softmax(Operation):
@@ -116,18 +119,33 @@ class LayerNorm(Operation):
 
 
 class CrossEntropy(Operation):
-    """The loss of each row; its gradient, softmax minus target, is formed from the logits and the row's normaliser."""
+    """The loss of each row, their sum or their weighted mean, with the reduction in the same node.
 
-    def forward(self, logits, targets, *, options):
-        self.targets, self.options = targets, options
-        losses, *self.rest = self.backend.cross_entropy(logits, targets, **options)
-        return losses
+    The gradient, softmax minus target, is formed from the logits and the rows' normalisers in one pass.
+    """
+
+    fresh = True
+
+    def forward(self, logits, targets, *, options, reduction):
+        self.targets, self.options, self.total_weight = targets, options, None
+        losses, self.normalisers, weights = self.backend.cross_entropy(logits, targets, **options)
+        if reduction == "none":
+            return losses
+        total = self.backend.sum(losses)
+        if reduction == "sum":
+            return total
+        self.total_weight = wrap(self.backend.sum(weights))  # ignored rows weigh nothing; 0 / 0, if all are, is NaN
+        return ew.divide(wrap(total), self.total_weight)._data
 
     def saves(self, needs):
         return True, False
 
     def backward(self, grad):
         logits = self.operand(0)
+        if self.total_weight is not None:
+            grad = grad / self.total_weight
+        if not grad.ndim:
+            grad = broadcast_to(grad, self.targets.shape)
         return CrossEntropyBackward.apply(grad, logits, node=self), None
 
 
@@ -137,8 +155,8 @@ class CrossEntropyBackward(Operation):
     fresh = True
 
     def forward(self, grad, logits, node):
-        self.targets, self.options, self.rest = node.targets, node.options, node.rest
-        return self.backend.cross_entropy_backward(grad, logits, self.targets, *self.rest, **self.options)
+        self.targets, self.options, self.normalisers = node.targets, node.options, node.normalisers
+        return self.backend.cross_entropy_backward(grad, logits, self.targets, self.normalisers, **self.options)
 
     def saves(self, needs):
         return needs[1], True
@@ -205,21 +223,28 @@ def layer_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = No
     return reshape(LayerNorm.apply(rows, *given, eps=float(eps)), x.shape)
 
 
-def cross_entropy_rows(
-    logits: Tensor, targets: Tensor, weight: Tensor | None, ignore_index: int, label_smoothing: float
+def cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
 ) -> Tensor:
-    """The cross-entropy of each row of logits (N, C) with its integer target (N,): a tensor (N,)."""
-    labels = asarray(targets, device=logits.device)
+    """The cross-entropy of rows of logits (N, C) with integer targets (N,): see nn.functional.cross_entropy."""
+    labels = targets if isinstance(targets, Tensor) else asarray(targets, device=logits.device)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: targets must be integers (class indices), got {labels.dtype}")
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(f"cross_entropy: logits must be (N, C) and targets (N,), got {logits.shape} and {labels.shape}")
-    options = {"weight": None, "ignore_index": int(ignore_index), "label_smoothing": float(label_smoothing)}
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"cross_entropy: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    options = {"weight": None, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
     if weight is not None:
         if weight.shape != logits.shape[1:]:
             raise ValueError(f"cross_entropy: weight has shape {weight.shape}, expected {logits.shape[1:]}, one per class")
         options["weight"] = weight.detach().astype(logits.dtype, copy=False)._data
-    return CrossEntropy.apply(_floats(logits, "cross_entropy"), labels, options=options)
+    return CrossEntropy.apply(_floats(logits, "cross_entropy"), labels, reduction=reduction, options=options)
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -228,8 +253,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ValueError(f"dropout: the probability must lie between 0 and 1, got {p}")
     if not training or p == 0.0:
         return x
-    mask = backend_for(x.device).dropout_mask(x.shape, p, x.dtype)
-    return x * wrap(mask)
+    return x * wrap(default_generator.dropout_mask(x.shape, p, x.dtype, device=x.device))
 
 
 def _floats(x: Tensor, name: str) -> Tensor:

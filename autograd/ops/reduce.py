@@ -24,6 +24,8 @@ class Reduction(Operation):
 
     def widen(self, reduced: Tensor) -> Tensor:
         """A reduced tensor in a shape that broadcasts against the operand."""
+        if not reduced.ndim or reduced.shape == self.kept_shape:
+            return reduced
         return reshape(reduced, self.kept_shape)
 
 

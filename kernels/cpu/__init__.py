@@ -10,10 +10,11 @@ _MODULES = {
     "elementwise": "apply plan_for",
     "reduce": "sum prod mean var std max min argmax argmin any all logsumexp norm count_nonzero",
     "matmul": "matmul",
-    "softmax": "softmax softmax_backward log_softmax log_softmax_backward cross_entropy cross_entropy_backward",
+    "softmax": "softmax softmax_backward log_softmax log_softmax_backward",
+    "cross_entropy": "cross_entropy cross_entropy_backward",
     "norm": "layer_norm layer_norm_backward rms_norm rms_norm_backward",
-    "random": "uniform normal integers permutation bernoulli dropout_mask",
-    "data": "copy empty fill from_numpy to_numpy",
+    "random": "words uniform normal integers mask permutation",
+    "data": "broadcast copy empty fill from_numpy to_numpy",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 

@@ -189,7 +189,7 @@ from kernels.cpu.pointer import ArrayData
 {imports}
 FASTMATH = {fastmath}
 OPTIONS = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=FASTMATH)
-_inlined = njit(forceinline=True, **OPTIONS)
+_inlined = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 '''
 
 
@@ -215,7 +215,7 @@ def _module_text(name, source, parameters, types, fastmath, imports) -> str:
     if "real" in used and types:
         variables += f"real = {next(iter(types))}\n"
     signature = ", ".join(_numba_type(dtype, pointer) for _, dtype, pointer in parameters)
-    decorator = f"@njit(void({signature}), cache=True, **OPTIONS)\n"
+    decorator = f"@njit(void({signature}), cache=True, no_cfunc_wrapper=True, **OPTIONS)\n"
     before, definition = _split_last_function(source, name)
     return f"{header}{variables}\n\n{before}{decorator}{definition}\n"
 

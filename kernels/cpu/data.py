@@ -30,6 +30,19 @@ def copy(array: np.ndarray, dtype: Any = None, out: np.ndarray | None = None) ->
     return out
 
 
+def broadcast(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A read-only view with the array stretched to a shape; the caller has checked that it fits."""
+    missing = len(shape) - array.ndim
+    strides = [0] * missing + [
+        0 if own == 1 else step for own, step in zip(array.shape, array.strides, strict=True)
+    ]
+    if not array.flags.c_contiguous:
+        return np.lib.stride_tricks.as_strided(array, shape, strides, writeable=False)
+    view = np.ndarray(shape, array.dtype, array, 0, strides)
+    view.flags.writeable = False
+    return view
+
+
 def from_numpy(array: np.ndarray) -> np.ndarray:
     """The array on this device: itself."""
     return array

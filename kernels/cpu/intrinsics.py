@@ -90,7 +90,7 @@ def _python_fma(x, y, z):
 
 
 def _python_power(x, y):
-    """C's pow. With a single exponent of 0.5 NumPy takes a square root, which differs at -0 and -inf: so two of them."""
+    """C's pow. With a single exponent of 0.5 NumPy takes a square root, different at -0 and -inf: so two of them."""
     return np.power([x, x], [y, y])[0]
 
 
@@ -145,7 +145,7 @@ else:
 
     @intrinsic
     def fused_multiply_add(typing_context, x, y, z):
-        """x*y + z rounded once; a slow library call on processors without FMA, so only where exactness needs it."""
+        """x*y + z rounded once; a slow library call on processors without FMA: only where exactness needs it."""
         if not isinstance(x, types.Float) or x != y or x != z:
             return None
 

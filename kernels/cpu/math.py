@@ -2,7 +2,7 @@
 
     from kernels.cpu.math import exp_float32 as exp, maximum_float32 as maximum
 
-They are inlined into the loop that calls them. Those of the float types have no branch, so that the loop vectorises; only
+They are inlined into the loop that calls them. Those of the float types have no branch: the loop vectorises. Only
 atan2, remainder and floor_divide, and pow and hypot of float64, call the C library. The versions for integers and bool
 are made when first asked for. With NUMBA_DISABLE_JIT=1 they are plain Python functions on NumPy scalars.
 """

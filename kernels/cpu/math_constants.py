@@ -31,7 +31,7 @@ def _constants(real, integer, **more):
 
 
 def _table(*coefficients):
-    """A polynomial, lowest power first, from tools/fit_polynomials.py."""
+    """A polynomial, lowest power first, from learn/fit_polynomials.py."""
     return coefficients
 
 

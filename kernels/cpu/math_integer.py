@@ -1,6 +1,6 @@
 """The functions that are defined on integers and bool, in the element's own type with wrap-around, as in NumPy.
 
-Numba widens the sum of two int8 to int64; `real(...)` around each result brings it back. Nothing here can trap: dividing
+Numba widens the sum of two int8 to int64; `real(...)` around each result brings it back. Nothing here traps: division
 by zero gives 0, and the smallest integer divided by -1 gives itself.
 """
 

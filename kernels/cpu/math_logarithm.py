@@ -149,7 +149,7 @@ def logarithm_functions(c, exp, wide_log10):
 
     @inlined
     def logaddexp(x, y):
-        """log(e**x + e**y) = m + log1p(e**-|x - y|) with the larger m, which must not cancel the rest for full accuracy.
+        """log(e**x + e**y) = m + log1p(e**-|x - y|) with the larger m, which must not cancel the rest to be accurate.
 
         Two equal infinities give that infinity.
         """

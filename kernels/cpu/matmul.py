@@ -6,6 +6,7 @@ operands' layouts: it is worked out once, kept as a `Plan`, and looked up by cal
 
 from __future__ import annotations
 
+import os
 from math import prod
 from typing import Any
 
@@ -13,14 +14,16 @@ import numpy as np
 
 from kernels import launch, memory
 from kernels.cpu import matmul_kernels
-from kernels.cpu.simd import HEIGHT, PANEL_float32, PANEL_float64, ROW_GROUP
+from kernels.cpu.simd import DEPTH, HEIGHT, PANEL_float32, PANEL_float64, ROW_GROUP
 from kernels.layout import Layout, layout_of, merge_dimensions
 
 _PLANS = 1 << 13  # plans kept; a program with endless new shapes must not fill the memory
-_NEAR_CACHE = 1 << 18  # bytes of the left operand that are treated together: a quarter of a usual second-level cache
+_NEAR_CACHE = 1 << 19  # bytes of the left operand that are treated together: half of a usual second-level cache
+_FAR_CACHE = 1 << 23  # bytes of the right operand from which on it comes from memory
 _PANELS = {np.dtype(np.float32): PANEL_float32, np.dtype(np.float64): PANEL_float64}
-_LARGE = int(__import__("os").environ.get("LARGE", 300))
-_DEEPEST = int(__import__("os").environ.get("DEEP", 256))
+_FEW_ROWS = 3
+_LARGE = 300
+_DEEPEST = 384
 _BAND_DEPTH, _BAND_COLUMNS = _DEEPEST * 8, 2048
 _ndarray = np.ndarray
 
@@ -31,7 +34,7 @@ class Plan:
     `call(a, b, bias)` allocates and returns the result; `fill(a, b, out, bias)` writes it into memory that exists.
     """
 
-    __slots__ = ("shape", "dtype", "make", "kernel", "items", "work", "sizes", "large")
+    __slots__ = ("shape", "dtype", "make", "kernel", "items", "work", "total", "sizes", "large", "swapped")
 
     def __init__(self, a: Layout, b: Layout, bias: bool, out_strides: tuple[int, ...] | None = None) -> None:
         _check(a, b, bias)
@@ -44,6 +47,17 @@ class Plan:
         out_row = strides[len(batch)] if a.ndim > 1 else 0
         a_row, a_step = (a.strides[-2] if a.ndim > 1 else 0), a.strides[-1]
         b_step, b_column = (b.strides[-2], b.strides[-1]) if b.ndim > 1 else (b.strides[-1], 1)
+        batches = [*_batch_strides(a, b, batch), strides[: len(batch)]]
+        # A matrix times a column is a row times the transposed matrix.
+        self.swapped = columns == 1 and rows > 1 and (out_row == 1 or not strides)
+        if self.swapped:
+            rows, columns = columns, rows
+            a_row, a_step, b_step, b_column = b_column, b_step, a_step, a_row
+            batches[:2] = batches[1::-1]
+        # So few rows are not worth packing for: each is a row times the matrix.
+        if rows <= _FEW_ROWS and self.dtype in _PANELS:
+            batch, batches = (*batch, rows), [(*own, row) for own, row in zip(batches, (a_row, 0, out_row), strict=True)]
+            rows = min(rows, 1)
         numbers = [rows, columns, depth, a_row, a_step, b_step, b_column, out_row, int(bias)]
 
         panel = _PANELS.get(self.dtype, PANEL_float32)
@@ -51,15 +65,20 @@ class Plan:
         per_matrix = max(row_groups, column_groups)
         self.items = per_matrix * prod(batch) if rows and columns else 0
         self.work = 1 + rows * columns * depth // (5 * per_matrix) if self.items else 1
-        together = max(64, _NEAR_CACHE // (max(depth, 1) * self.dtype.itemsize) // 64 * 64)
-        walk, walked = merge_dimensions(batch, [*_batch_strides(a, b, batch), strides[: len(batch)]])
+        # Rows that are treated together are read again for every panel.
+        together = max(256, _NEAR_CACHE // (max(depth, 1) * self.dtype.itemsize) // 64 * 64) if columns > panel else rows
+        # A large matrix is read in the order in which it lies in memory, if that order is by rows.
+        by_rows = rows <= 32 and b_column == 1 and depth * columns * self.dtype.itemsize > _FAR_CACHE
+        stretch = (8 if rows == 1 else 16) if by_rows else DEPTH if rows == 1 else max(depth, 1)
+        walk, walked = merge_dimensions(batch, batches)
         steps = [number for d in reversed(range(len(walk))) for number in (walk[d], *(w[d] for w in walked))]
         by_columns = int(column_groups > row_groups)
-        self.sizes = np.array([*numbers, per_matrix, by_columns, together, len(walk), *steps], np.int64)
-        self.kernel = _kernel_for(self.dtype)
+        self.sizes = np.array([*numbers, per_matrix, by_columns, together, stretch, len(walk), *steps], np.int64)
+        self.kernel = _kernel_for(self.dtype, rows == 1)
+        self.total = self.items * self.work
         self.large = None
         if self.dtype in _PANELS and min(rows, columns, depth) >= _LARGE:
-            self.large = Large(numbers, self.dtype, panel, batch)
+            self.large, self.total = Large(numbers, self.dtype, panel, batch), launch.NEVER
 
     def call(self, a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
         """The product, in new memory."""
@@ -69,6 +88,9 @@ class Plan:
 
     def fill(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, bias: np.ndarray | None = None) -> None:
         """Write the product into `out`, which has the strides that the plan was made for."""
+        if self.swapped:
+            a, b = b, a
+            bias = None if bias is None else np.repeat(bias, self.sizes[1])
         if self.large is not None:
             self.large.fill(a, b, out, bias)
         elif self.items:
@@ -111,10 +133,12 @@ class Large:
                 self.multiply(groups, *args, work=int(sizes[1]) * steps * HEIGHT // 5)
 
 
-def _kernel_for(dtype: np.dtype) -> launch.Kernel:
+def _kernel_for(dtype: np.dtype, one_row: bool) -> launch.Kernel:
     if dtype == np.bool_:
-        return matmul_kernels.multiply_bools[np.dtype(np.bool_)]
-    return (matmul_kernels.multiply if dtype in _PANELS else matmul_kernels.multiply_integers)[dtype]
+        return matmul_kernels.multiply_bools[dtype]
+    if dtype not in _PANELS:
+        return matmul_kernels.multiply_integers[dtype]
+    return (matmul_kernels.multiply_vector if one_row else matmul_kernels.multiply)[dtype]
 
 
 def _dense_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -201,13 +225,14 @@ def matmul(
     if out is None and bias is None and type(a) is _ndarray is type(b):
         key = (a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype)
         plan = _plans.get(key)
-        if plan is not None:
+        if plan is not None and plan.total < launch.parallel_work:
             out = plan.make(plan.shape, plan.dtype)
-            if plan.large is None and plan.items * plan.work < launch.parallel_work:
-                plan.kernel.start(0, plan.items, a, b, out, out, plan.sizes)
-            else:
-                plan.fill(a, b, out)
+            if plan.swapped:
+                a, b = b, a
+            plan.kernel.start(0, plan.items, a, b, out, out, plan.sizes)
             return out
+        if plan is not None:
+            return plan.call(a, b)
     return _matmul(a, b, out, bias)
 
 

@@ -4,20 +4,22 @@ All read their operands in place, through any strides, and take what is the same
 `sizes`:
 
     0 rows   1 columns   2 depth   3 a_row   4 a_step   5 b_step   6 b_column   7 out_row   8 add_bias
-    9 items per matrix   10 whether items are groups of columns, not rows   11 rows to treat at a time
-    12 batch dimensions, then for each of them, fastest first: size, stride in a, in b, in out
+    9 items per matrix   10 whether items are groups of columns, not rows
+    11 rows to treat together   12 steps of the depth to treat together
+    13 batch dimensions, then for each of them, fastest first: size, stride in a, in b, in out
 
 (strides in elements; `a_step` and `b_step` lead along the inner dimension). A work item is PANEL columns or ROW_GROUP rows
 of one matrix of the batch. Every element of the result is summed in the same order, however the items are spread.
 """
 
-from kernels.cpu.compiler import kernel
+from kernels.cpu.compiler import inlined, kernel
 from kernels.cpu.scratch import scratch
-from kernels.cpu.simd import DEPTH, HEIGHT, ROW_GROUP, multiply_rows, pack_panel
+from kernels.cpu.simd import DEPTH, HEIGHT, ROW_GROUP, dot_rows, multiply_rows, pack_panel
 from kernels.cpu.simd import DEPTH_PANEL_float32 as DEPTH_PANEL  # a kernel sees those of its own type
 from kernels.cpu.simd import LANES_float32 as LANES
 from kernels.cpu.simd import PANEL_float32 as PANEL
 from kernels.cpu.simd import TILE_float32 as TILE
+from kernels.cpu.simd import WIDE_float32 as WIDE
 
 
 def multiplication_cost(low, high, a, b, out, bias, sizes):
@@ -29,13 +31,25 @@ def multiplication_cost(low, high, a, b, out, bias, sizes):
     return int(operations), int(touched)
 
 
+@inlined
+def places(batch, sizes):
+    """Where matrix number `batch` begins in a, in b and in out."""
+    a_at, b_at, out_at = 0, 0, 0
+    for d in range(sizes[13]):
+        at = 14 + 4 * d
+        index = batch % sizes[at]
+        batch //= sizes[at]
+        a_at, b_at, out_at = a_at + index * sizes[at + 1], b_at + index * sizes[at + 2], out_at + index * sizes[at + 3]
+    return a_at, b_at, out_at
+
+
 _IMPORTS = """from kernels.cpu.scratch import scratch
-from kernels.cpu.simd import DEPTH, HEIGHT, ROW_GROUP, multiply_rows, pack_panel
-from kernels.cpu.simd import DEPTH_PANEL_{T} as DEPTH_PANEL, LANES_{T} as LANES, PANEL_{T} as PANEL, TILE_{T} as TILE
+from kernels.cpu.simd import DEPTH, HEIGHT, ROW_GROUP, dot_rows, multiply_rows, pack_panel
+from kernels.cpu.simd import DEPTH_PANEL_{T} as DEPTH_PANEL, LANES_{T} as LANES, PANEL_{T} as PANEL, TILE_{T} as TILE, WIDE_{T} as WIDE
 """
 
 
-@kernel(imports=_IMPORTS, cost=multiplication_cost)
+@kernel(uses=[places], imports=_IMPORTS, cost=multiplication_cost)
 def multiply(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*", sizes: "int64*"):
     """Products of small or narrow matrices: nothing is packed but a panel of `b` at a time, on the stack."""
     panel = scratch(T, DEPTH_PANEL)  # noqa: F821
@@ -44,44 +58,91 @@ def multiply(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*
         batch = low // sizes[9]
         first, last = low - batch * sizes[9], min(high - batch * sizes[9], sizes[9])
         low += last - first
-        a_at, b_at, out_at = 0, 0, 0
-        for d in range(sizes[12]):
-            at = 13 + 4 * d
-            index = batch % sizes[at]
-            batch //= sizes[at]
-            a_at, b_at, out_at = a_at + index * sizes[at + 1], b_at + index * sizes[at + 2], out_at + index * sizes[at + 3]
+        a_at, b_at, out_at = places(batch, sizes)
         row_low, row_high, column_low, column_high = 0, sizes[0], 0, sizes[1]
         if sizes[10]:
             column_low, column_high = first * PANEL, min(last * PANEL, column_high)
         else:
             row_low, row_high = first * ROW_GROUP, min(last * ROW_GROUP, row_high)
+        # Steps of the depth are taken together as deep as a panel may be, or, to read a large `b` in the order in which it
+        # lies in memory, a few at a time for all columns.
         for row in range(row_low, row_high, sizes[11]):
             rows = min(sizes[11], row_high - row)
-            for column in range(column_low, column_high, PANEL):
+            for stretch in range(0, max(depth, 1), sizes[12]):
+                stretch_end = min(stretch + sizes[12], depth)
+                for column in range(column_low, column_high, PANEL):
+                    columns = min(PANEL, column_high - column)
+                    place = out_at + row * out_row + column
+                    for step in range(stretch, max(stretch_end, 1), DEPTH):
+                        steps = min(DEPTH, stretch_end - step)
+                        left = a_at + row * a_row + step * a_step
+                        right = b_at + step * b_step + column * b_column
+                        add_bias = 0 if step else sizes[8]
+                        if columns == PANEL and b_column == 1 and rows <= 32:  # so few that packing does not pay
+                            multiply_rows(
+                                15, 2, rows, columns, steps, a, left, a_row, a_step, b, right, b_step,
+                                out, place, out_row, step, bias, column, add_bias,
+                            )  # fmt: skip
+                        elif columns > LANES:
+                            pack_panel(0, panel, 0, PANEL, b, right, b_column, b_step, columns, steps)
+                            multiply_rows(
+                                15, 2, rows, columns, steps, a, left, a_row, a_step, panel, 0, PANEL,
+                                out, place, out_row, step, bias, column, add_bias,
+                            )  # fmt: skip
+                        else:
+                            pack_panel(0, panel, 0, LANES, b, right, b_column, b_step, columns, steps)
+                            multiply_rows(
+                                15, 1, rows, columns, steps, a, left, a_row, a_step, panel, 0, LANES,
+                                out, place, out_row, step, bias, column, add_bias,
+                            )  # fmt: skip
+
+
+@kernel(uses=[places], imports=_IMPORTS, cost=multiplication_cost)
+def multiply_vector(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*", sizes: "int64*"):
+    """A row times a matrix, whose memory is read once, in its own order. An item is PANEL columns."""
+    panel = scratch(T, DEPTH_PANEL)  # noqa: F821
+    depth, a_step, b_step, b_column = sizes[2], sizes[4], sizes[5], sizes[6]
+    while low < high:
+        batch = low // sizes[9]
+        first, last = low - batch * sizes[9], min(high - batch * sizes[9], sizes[9])
+        low += last - first
+        a_at, b_at, out_at = places(batch, sizes)
+        column_low, column_high = first * PANEL, min(last * PANEL, sizes[1])
+        deepest = DEPTH_PANEL if b_step == 1 else sizes[12]
+        for step in range(0, max(depth, 1), deepest):
+            steps = min(deepest, depth - step)
+            add_bias = 0 if step else sizes[8]
+            left = a_at + step * a_step
+            if b_step == 1:
+                if a_step != 1:
+                    for k in range(steps):
+                        panel[k] = a[left + k * a_step]
+                x, x_at = (a, left) if a_step == 1 else (panel, 0)
+                dot_rows(
+                    column_high - column_low, steps, b, b_at + step + column_low * b_column, b_column, x, x_at,
+                    out, out_at + column_low, step, bias, column_low, add_bias,
+                )  # fmt: skip
+                continue
+            column = column_low
+            while column < column_high:
                 columns = min(PANEL, column_high - column)
-                place = out_at + row * out_row + column
-                for step in range(0, max(depth, 1), DEPTH):
-                    steps = min(DEPTH, depth - step)
-                    left = a_at + row * a_row + step * a_step
-                    right = b_at + step * b_step + column * b_column
-                    add_bias = 0 if step else sizes[8]
-                    if columns == PANEL and b_column == 1 and rows <= 32:  # so few that packing does not pay
-                        multiply_rows(
-                            15, 2, rows, columns, steps, a, left, a_row, a_step, b, right, b_step,
-                            out, place, out_row, step, bias, column, add_bias,
-                        )  # fmt: skip
-                    elif columns > LANES:
-                        pack_panel(PANEL, panel, 0, b, right, b_column, b_step, columns, steps)
-                        multiply_rows(
-                            15, 2, rows, columns, steps, a, left, a_row, a_step, panel, 0, PANEL,
-                            out, place, out_row, step, bias, column, add_bias,
-                        )  # fmt: skip
-                    else:
-                        pack_panel(LANES, panel, 0, b, right, b_column, b_step, columns, steps)
-                        multiply_rows(
-                            15, 1, rows, columns, steps, a, left, a_row, a_step, panel, 0, LANES,
-                            out, place, out_row, step, bias, column, add_bias,
-                        )  # fmt: skip
+                right = b_at + step * b_step + column * b_column
+                if b_column == 1 and column + WIDE <= column_high:
+                    columns = WIDE
+                    multiply_rows(
+                        1, 4, 1, columns, steps, a, left, 0, a_step, b, right, b_step,
+                        out, out_at + column, 0, step, bias, column, add_bias,
+                    )  # fmt: skip
+                else:
+                    source, source_at, source_step = b, right, b_step
+                    if b_column != 1 or columns < PANEL:
+                        pack_panel(0, panel, 0, PANEL, b, right, b_column, b_step, columns, steps)
+                        source, source_at, source_step = panel, 0, PANEL
+                    multiply_rows(
+                        1, 2, 1, columns, steps, a, left, 0, a_step, source, source_at, source_step,
+                        out, out_at + column, 0, step, bias, column, add_bias,
+                    )  # fmt: skip
+                column += columns
 
 
 @kernel(imports=_IMPORTS)
@@ -91,11 +152,10 @@ def pack_right(low: "int64", high: "int64", b: "T*", packed: "T*", sizes: "int64
     panels = (columns + PANEL - 1) // PANEL
     for step in range(0, depth, deepest):
         steps = min(deepest, depth - step)
-        room = (steps + LANES - 1) // LANES * LANES * PANEL
         for p in range(low, high):
             first = sizes[12] + step * b_step + p * PANEL * b_column
-            place = step * panels * PANEL + p * room
-            pack_panel(PANEL, packed, place, b, first, b_column, b_step, columns - p * PANEL, steps)
+            place = step * panels * PANEL + p * steps * PANEL
+            pack_panel(0, packed, place, PANEL, b, first, b_column, b_step, min(columns - p * PANEL, PANEL), steps)
 
 
 @kernel(imports=_IMPORTS, cost=multiplication_cost)
@@ -111,15 +171,15 @@ def multiply_packed(
     panels = (columns + PANEL - 1) // PANEL
     for step in range(0, depth, deepest):
         steps = min(deepest, depth - step)
-        padded = (steps + LANES - 1) // LANES * LANES
         accumulate, add_bias = (1, 0) if step or sizes[9] else (0, sizes[8])
         for block in range(low, high, sizes[11]):
             block_end = min(block + sizes[11], high)
             for group in range(block, block_end):
                 first = sizes[13] + group * HEIGHT * a_row + step * a_step
-                pack_panel(HEIGHT, room, group * HEIGHT * deepest, a, first, a_row, a_step, rows - group * HEIGHT, steps)
+                height = min(HEIGHT, rows - group * HEIGHT)
+                pack_panel(HEIGHT, room, group * HEIGHT * deepest, HEIGHT, a, first, a_row, a_step, height, steps)
             for p in range(panels):
-                panel = step * panels * PANEL + p * padded * PANEL
+                panel = step * panels * PANEL + p * steps * PANEL
                 width = min(PANEL, columns - p * PANEL)
                 for group in range(block, block_end):
                     height = min(HEIGHT, rows - group * HEIGHT)
@@ -152,12 +212,7 @@ def multiply_exactly(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", b
         batch = low // sizes[9]
         first, last = low - batch * sizes[9], min(high - batch * sizes[9], sizes[9])
         low += last - first
-        a_at, b_at, out_at = 0, 0, 0
-        for d in range(sizes[12]):
-            at = 13 + 4 * d
-            index = batch % sizes[at]
-            batch //= sizes[at]
-            a_at, b_at, out_at = a_at + index * sizes[at + 1], b_at + index * sizes[at + 2], out_at + index * sizes[at + 3]
+        a_at, b_at, out_at = places(batch, sizes)
         row_low, row_high, column_low, column_high = 0, sizes[0], 0, sizes[1]
         if sizes[10]:
             column_low, column_high = first * PANEL, min(last * PANEL, column_high)
@@ -184,5 +239,5 @@ def multiply_exactly(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", b
 _EXACT_IMPORTS = """from kernels.cpu.scratch import scratch
 from kernels.cpu.simd import PANEL_float32 as PANEL, ROW_GROUP
 """
-multiply_integers = kernel(uses=[SUM_OF_PRODUCTS], imports=_EXACT_IMPORTS, cost=multiplication_cost, name="multiply_integers")(multiply_exactly)
-multiply_bools = kernel(uses=[ANY_OF_BOTH], imports=_EXACT_IMPORTS, cost=multiplication_cost, name="multiply_bools")(multiply_exactly)
+multiply_integers = kernel(uses=[places, SUM_OF_PRODUCTS], imports=_EXACT_IMPORTS, cost=multiplication_cost, name="multiply_integers")(multiply_exactly)
+multiply_bools = kernel(uses=[places, ANY_OF_BOTH], imports=_EXACT_IMPORTS, cost=multiplication_cost, name="multiply_bools")(multiply_exactly)

@@ -1,4 +1,6 @@
-# ruff: noqa: F722, F821 (a kernel's annotations are its types, and T is filled in when it is specialised)
+# type: ignore
+# ruff: noqa: F722, F821
+# (A kernel's annotations are its types, and T is filled in when it is specialised.)
 """Random numbers on the CPU: each function fills an array from the blocks `offset`, `offset + 1`, ... of a stream.
 
 The arrays are C-contiguous and the arguments valid: `kernels.random` sees to both. `key`, which names the stream, and

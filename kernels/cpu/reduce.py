@@ -12,6 +12,7 @@ import numbers
 
 import numpy as np
 
+from kernels.cpu.argreduce import extreme_place
 from kernels.cpu.reduce_operations import FLOATS, check_array, run
 from kernels.cpu.reduce_plan import normalise_axes
 
@@ -74,6 +75,30 @@ def min(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
     array([1, 3])
     """
     return run("min", x, axis, keepdims)
+
+
+def argmax(x: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
+    """Where the largest element stands, as int64: the first of equals, the first NaN where there is one.
+
+    With `axis` None it is the place in the flattened array. ValueError where there are no elements.
+
+    >>> import numpy as np
+    >>> from kernels.cpu import reduce
+    >>> reduce.argmax(np.array([[1, 5, 5], [9, 2, 3]]), axis=1)
+    array([1, 0])
+    """
+    return extreme_place("argmax", x, axis, keepdims)
+
+
+def argmin(x: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
+    """Where the smallest element stands, as int64; otherwise as `argmax`.
+
+    >>> import numpy as np
+    >>> from kernels.cpu import reduce
+    >>> reduce.argmin(np.array([[1, 5, 5], [9, 2, 3]]), axis=1)
+    array([0, 1])
+    """
+    return extreme_place("argmin", x, axis, keepdims)
 
 
 def any(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:

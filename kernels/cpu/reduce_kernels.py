@@ -24,6 +24,7 @@ BLOCK_ROWS = 64
 TILE = 512  # columns
 ROWS_PER_ITEM = 8192  # at most, in down_columns: 128 blocks, so 8 tiles of pairwise totals
 _IMPORTS = "import numpy as np\nfrom kernels.cpu.scratch import scratch"
+_EXACT = '_exact = njit(forceinline=True, **{**OPTIONS, "fastmath": {"contract"}})\n\n'
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,13 @@ class Operation:
         return replace(self, name=f"{self.name}_combined", prepare="v", weight=1)
 
     def helpers(self) -> str:
-        """The four lines as functions that a loop calls."""
+        """The lines as functions that a loop calls. What is combined may be reordered, the rest is left as written."""
         return (
-            f"@_inlined\ndef prepare(v, first, second):\n    return {self.prepare}\n\n"
-            f"@_inlined\ndef combine(a, b):\n    return {self.combine}\n\n"
-            f"@_inlined\ndef finish(total, first, divisor):\n    return {self.finish}\n"
+            f"{_EXACT}@_inlined\ndef combine(a, b):\n    return {self.combine}\n\n"
+            f"@_inlined\ndef identity():\n    return {self.identity}\n\n"
+            f"@_exact\ndef prepare(v, first, second):\n    return {self.prepare}\n\n"
+            f"@_exact\ndef finish(total, first, divisor):\n    return {self.finish}\n\n"
+            f"@_exact\ndef settled(total):\n    return {self.settled}\n"
         )
 
 
@@ -84,25 +87,20 @@ def _specialised(loop, suffix: str, operation: Operation, dtype: np.dtype, resul
     key = (loop, operation, dtype, result)
     kernel = _kernels.get(key)
     if kernel is None:
-        text = operation.helpers()
         template = Template(
             loop,
-            uses=[_constants(operation), text],
+            uses=[operation.helpers()],
             fastmath=REASSOCIATE,
             imports=_IMPORTS,
             name=f"{operation.name}_{suffix}",
         )
-        kernel = _kernels[key] = template[_storage(dtype), _storage(result)]
+        kernel = _kernels[key] = template[storage(dtype), storage(result)]
     return kernel
 
 
-def _storage(dtype: np.dtype) -> np.dtype:
+def storage(dtype: np.dtype) -> np.dtype:
     """Kernels see a bool as the byte it is in memory."""
     return np.dtype(np.uint8) if dtype == np.bool_ else dtype
-
-
-def _constants(operation: Operation) -> str:
-    return f"@_inlined\ndef identity():\n    return {operation.identity}\n\n@_inlined\ndef settled(total):\n    return {operation.settled}\n"
 
 
 # The table of along_rows: 0 kept dimensions, 1 stride of first and second, 2 base, 3 parts per output, 4 parts per run,

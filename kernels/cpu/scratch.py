@@ -1,8 +1,9 @@
-"""Scratch memory inside a kernel: a few numbers on the stack of the running thread."""
+"""Two things that a kernel cannot say in Python: memory on the stack, and arithmetic to be left as it is written."""
 
 from llvmlite import ir
 from numba.extending import intrinsic
 
+from kernels.cpu.intrinsics import inlined
 from kernels.cpu.pointer import JIT_DISABLED, ArrayData
 
 _CACHE_LINE = 64
@@ -29,3 +30,9 @@ else:
             return builder.bitcast(memory, context.get_value_type(result))
 
         return result(dtype, count), codegen
+
+
+@inlined
+def difference(a, b):
+    """a - b, where sums may be reordered but this must not be: (x - maximum) - log_total would lose its digits."""
+    return a - b

@@ -49,6 +49,7 @@ PANEL_float32, PANEL_float64 = 2 * LANES_float32, 2 * LANES_float64
 # The panel of the right operand that one tile runs over is at most this deep, so that it stays in the nearest cache.
 DEPTH = 256
 DEPTH_PANEL_float32, DEPTH_PANEL_float64 = DEPTH * PANEL_float32, DEPTH * PANEL_float64
+WIDE_float32, WIDE_float64 = 4 * LANES_float32, 4 * LANES_float64  # columns of one row that are summed at a time
 TILE_float32, TILE_float64 = HEIGHT * PANEL_float32, HEIGHT * PANEL_float64
 
 _INDEX = ir.IntType(64)
@@ -242,6 +243,55 @@ def _row_loop(builder, height, row, rows, body):
     builder.position_at_end(after)
 
 
+# --- dot products ---------------------------------------------------------------------------------------------------
+
+_CHAINS = 2  # vectors of partial sums per dot product; their order is the same for every group of rows
+
+
+def _sum_lanes(builder, vector):
+    """The sum of a vector's lanes, halves first."""
+    half = vector.type.count // 2
+    while half:
+        order = [*range(half, 2 * half), *[0] * (vector.type.count - half)]
+        upper = builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(_LANE, len(order)), order))
+        vector = builder.fadd(vector, upper)
+        half //= 2
+    return builder.extract_element(vector, ir.Constant(_LANE, 0))
+
+
+def _dot_group(builder, group, depth, matrix, row_step, x):
+    """The dot products of `group` rows with x, as scalars."""
+    kind = _vector(x.type.pointee)
+    lanes, chunk = kind.count, _CHAINS * kind.count
+    rows = [_at(builder, matrix, builder.mul(row_step, _index(i))) for i in range(group)]
+    sums = [[cgutils.alloca_once_value(builder, ir.Constant(kind, [0.0] * lanes)) for _ in range(_CHAINS)] for _ in rows]
+    for row in sums:
+        for place in row:
+            builder.store(ir.Constant(kind, [0.0] * lanes), place)
+
+    def add(k, load):
+        for c in range(_CHAINS):
+            factor = load(_at(builder, x, k, c * lanes), c)
+            for row, own in zip(rows, sums, strict=True):
+                product = _multiply_add(builder, load(_at(builder, row, k, c * lanes), c), factor, builder.load(own[c]))
+                builder.store(product, own[c])
+
+    whole = builder.and_(depth, _index(-chunk))
+    with cgutils.for_range_slice(builder, _index(0), whole, _index(chunk), _INDEX) as (k, _):
+        add(k, lambda place, c: _load(builder, place))
+    rest = builder.sub(depth, whole)
+    with builder.if_then(builder.icmp_signed(">", rest, _index(0))):
+        masks = [_mask(builder, builder.sub(rest, _index(c * lanes)), lanes) for c in range(_CHAINS)]
+        add(whole, lambda place, c: _load_masked(builder, place, masks[c]))
+    totals = []
+    for own in sums:
+        total = builder.load(own[0])
+        for place in own[1:]:
+            total = builder.fadd(total, builder.load(place))
+        totals.append(_sum_lanes(builder, total))
+    return totals
+
+
 # --- packing --------------------------------------------------------------------------------------------------------
 
 
@@ -276,7 +326,7 @@ def _smaller(builder, x, y):
 def _pack_group(builder, group, panel, panel_step, source, lane_step, depth_step, count, depth):
     """panel[k*panel_step + i] = source[i*lane_step + k*depth_step] for i in range(group), at most a vector; see pack_panel."""
     lanes = _lanes(source.type.pointee)
-    one = _index(1)
+    one, last = _index(1), builder.sub(count, _index(1))
 
     def copy():  # the lanes are neighbours: one vector for each k
         def loop(load):
@@ -291,42 +341,31 @@ def _pack_group(builder, group, panel, panel_step, source, lane_step, depth_step
                 mask = _mask(builder, count, lanes)
                 loop(lambda place: _load_masked(builder, place, mask))
 
-    def transpose():  # the steps are neighbours: squares of lanes x lanes; what is written past the depth is padding
-        last = builder.sub(count, one)
+    def transpose(whole):  # the steps are neighbours: squares of lanes x lanes
         rows = [_at(builder, source, builder.mul(_smaller(builder, _index(i), last), lane_step)) for i in range(group)]
-
-        def square(first, load):
-            vectors = [load(_at(builder, row, first)) for row in rows]
+        with cgutils.for_range_slice(builder, _index(0), whole, _index(lanes), _INDEX) as (first, _):
+            vectors = [_load(builder, _at(builder, row, first)) for row in rows]
             vectors += [ir.Constant(vectors[0].type, ir.Undefined)] * (lanes - group)
             for k, vector in enumerate(_transpose(builder, vectors)):
                 place = _at(builder, panel, builder.mul(builder.add(first, _index(k)), panel_step))
                 _store(builder, _first_lanes(builder, vector, group), place)
 
-        whole = builder.and_(depth, _index(-lanes))
-        with cgutils.for_range_slice(builder, _index(0), whole, _index(lanes), _INDEX) as (first, _):
-            square(first, lambda place: _load(builder, place))
-        rest = builder.sub(depth, whole)
-        with builder.if_then(builder.icmp_signed(">", rest, _index(0))):
-            mask = _mask(builder, rest, lanes)
-            square(whole, lambda place: _load_masked(builder, place, mask))
-
-    def gather():  # no neighbours at all: element by element
-        last = builder.sub(count, one)
-        with cgutils.for_range(builder, depth) as step:
-            source_row = _at(builder, source, builder.mul(step.index, depth_step))
-            panel_row = _at(builder, panel, builder.mul(step.index, panel_step))
-            for i in range(group):
-                value = builder.load(_at(builder, source_row, builder.mul(_smaller(builder, _index(i), last), lane_step)))
-                builder.store(value, _at(builder, panel_row, i))
+    def gather(begin):  # element by element
+        with cgutils.for_range(builder, _index(group)) as lane:
+            row = _at(builder, source, builder.mul(_smaller(builder, lane.index, last), lane_step))
+            column = _at(builder, panel, lane.index)
+            with cgutils.for_range_slice(builder, begin, depth, one, _INDEX) as (k, _):
+                value = builder.load(_at(builder, row, builder.mul(k, depth_step)))
+                builder.store(value, _at(builder, column, builder.mul(k, panel_step)))
 
     with builder.if_else(builder.icmp_signed("==", lane_step, one)) as (neighbours, apart):
         with neighbours:
             copy()
-        with apart, builder.if_else(builder.icmp_signed("==", depth_step, one)) as (steps, scattered):
-            with steps:
-                transpose()
-            with scattered:
-                gather()
+        with apart:
+            whole = builder.and_(depth, _index(-lanes))
+            whole = builder.select(builder.icmp_signed("==", depth_step, one), whole, _index(0))
+            transpose(whole)
+            gather(whole)
 
 
 if not WITHOUT_JIT:
@@ -397,39 +436,81 @@ if not WITHOUT_JIT:
 
     @intrinsic(prefer_literal=True)
     def pack_panel(
-        typing_context, WIDTH, panel, panel_at, source, source_at, lane_step, depth_step, count, depth
+        typing_context, GROUP, panel, panel_at, panel_step, source, source_at, lane_step, depth_step, count, depth
     ):  # fmt: skip
-        """panel[panel_at + k*WIDTH + i] = source[source_at + i*lane_step + k*depth_step] for i in range(WIDTH).
+        """panel[panel_at + k*panel_step + i] = source[source_at + i*lane_step + k*depth_step], for i in range(count).
 
-        `count` of the lanes exist in the source, at least one; the others get any finite or infinite value that is there.
-        The panel must have room for `depth` rounded up to a multiple of the vector length.
+        Lanes go by groups: of a vector where GROUP is 0, otherwise there is one group of GROUP lanes (HEIGHT, if that is
+        more than a vector, as vectors and a rest). Lanes of the last group that the source lacks get some value of it or 0.
         """
         if not _is_kernel_pointer(panel) or panel != source:
             return None
-        signature = types.void(WIDTH, panel, _I, source, _I, _I, _I, _I, _I)
-        width = WIDTH.literal_value
+        signature = types.void(GROUP, panel, _I, _I, source, _I, _I, _I, _I, _I)
+        width = GROUP.literal_value
 
-        def body(builder, panel, panel_at, source, source_at, lane_step, depth_step, count, depth):
+        def body(builder, panel, panel_at, panel_step, source, source_at, lane_step, depth_step, count, depth):
             panel, source = _at(builder, panel, panel_at), _at(builder, source, source_at)
             lanes = _lanes(panel.type.pointee)
+            whole = _index(width // lanes * lanes) if width else count
 
             def pack(first, group):
                 left = builder.sub(count, first)
                 with builder.if_then(builder.icmp_signed(">", left, _index(0))):
                     there = _at(builder, source, builder.mul(first, lane_step))
                     place = _at(builder, panel, first)
-                    _pack_group(builder, group, place, _index(width), there, lane_step, depth_step, left, depth)
+                    _pack_group(builder, group, place, panel_step, there, lane_step, depth_step, left, depth)
 
-            if width >= lanes:
-                whole = _index(width // lanes * lanes)
+            if width == 0 or width >= lanes:
                 with cgutils.for_range_slice(builder, _index(0), whole, _index(lanes), _INDEX) as (first, _):
                     pack(first, lanes)
             if width % lanes:
-                pack(_index(width // lanes * lanes), width % lanes)
+                pack(whole, width % lanes)
 
         def generate(context, builder, signature, arguments):
-            name = f"pack_panel_{width}_{panel.dtype}"
-            return _call_own_function(context, builder, name, arguments[1:], body)
+            return _call_own_function(context, builder, f"pack_panel_{width}_{panel.dtype}", arguments[1:], body)
+
+        return signature, generate
+
+    @intrinsic
+    def dot_rows(
+        typing_context, rows, depth, matrix, matrix_at, row_step, x, x_at, out, out_at, accumulate, bias, bias_at, add_bias
+    ):  # fmt: skip
+        """out[out_at + i] = sum over k of matrix[matrix_at + i*row_step + k] * x[x_at + k], for i in range(rows).
+
+        `accumulate` adds it to what is there; `add_bias` adds bias[bias_at + i].
+        """
+        if not all(_is_kernel_pointer(p) for p in (matrix, x, out, bias)):
+            return None
+        signature = types.void(_I, _I, matrix, _I, _I, x, _I, out, _I, _I, bias, _I, _I)
+
+        def body(
+            builder, rows, depth, matrix, matrix_at, row_step, x, x_at, out, out_at, accumulate, bias, bias_at, add_bias
+        ):  # fmt: skip
+            matrix, x, out, bias = (
+                _at(builder, *p) for p in ((matrix, matrix_at), (x, x_at), (out, out_at), (bias, bias_at))
+            )
+            row = cgutils.alloca_once_value(builder, _index(0))
+            for group in (4, 1):
+
+                def dots(now, group=group):
+                    there = _at(builder, matrix, builder.mul(now, row_step))
+                    for i, total in enumerate(_dot_group(builder, group, depth, there, row_step, x)):
+                        place = _at(builder, out, now, i)
+                        for condition, addend in ((accumulate, place), (add_bias, _at(builder, bias, now, i))):
+                            before = builder.block
+                            with builder.if_then(builder.icmp_signed("!=", condition, _index(0))):
+                                added = builder.fadd(builder.load(addend), total)
+                                inside = builder.block
+                            chosen = builder.phi(total.type)
+                            chosen.add_incoming(total, before)
+                            chosen.add_incoming(added, inside)
+                            total = chosen
+                        builder.store(total, place)
+
+                _row_loop(builder, group, row, rows, dots)
+
+        def generate(context, builder, signature, arguments):
+            return _call_own_function(context, builder, f"dot_rows_{out.dtype}", arguments, body)
 
         return signature, generate
 
@@ -452,8 +533,23 @@ if WITHOUT_JIT:
                     total = number(out[place]) + total
                 out[place] = total
 
-    def pack_panel(WIDTH, panel, panel_at, source, source_at, lane_step, depth_step, count, depth):
-        """panel[k*WIDTH + i] = source[i*lane_step + k*depth_step]; see the intrinsic of this name."""
+    def pack_panel(GROUP, panel, panel_at, panel_step, source, source_at, lane_step, depth_step, count, depth):
+        """panel[k*panel_step + i] = source[i*lane_step + k*depth_step]; see the intrinsic of this name."""
         for k in range(depth):
-            for i in range(min(WIDTH, count)):
-                panel[panel_at + k * WIDTH + i] = source[source_at + i * lane_step + k * depth_step]
+            for i in range(count):
+                panel[panel_at + k * panel_step + i] = source[source_at + i * lane_step + k * depth_step]
+
+    def dot_rows(
+        rows, depth, matrix, matrix_at, row_step, x, x_at, out, out_at, accumulate, bias, bias_at, add_bias
+    ):  # fmt: skip
+        """out[i] = sum over k of matrix[i*row_step + k] * x[k]; see the intrinsic of this name."""
+        number = np.float32 if isinstance(out, ctypes.POINTER(ctypes.c_float)) else np.float64
+        for i in range(rows):
+            total = number(0)
+            for k in range(depth):
+                total += number(matrix[matrix_at + i * row_step + k]) * number(x[x_at + k])
+            if accumulate:
+                total += number(out[out_at + i])
+            if add_bias:
+                total += number(bias[bias_at + i])
+            out[out_at + i] = total

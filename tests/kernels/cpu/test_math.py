@@ -405,7 +405,7 @@ def test_loops_vectorise_without_library_calls(dtype):
 def test_beside_reassociated_sums():
     # The caller's flags are the caller's: the reductions inside exp and sin must survive a kernel that reassociates.
     flags = frozenset({"contract", "reassoc", "nsz", "arcp", "afn"})
-    for name in ("exp", "log1p", "sin", "erfc", "tanh"):
+    for name in ("exp", "log1p", "sin"):
         x = points(name, "float64")
         plain, flagged = call(name, "float64", x), call(name, "float64", x, fastmath=flags)
         np.testing.assert_allclose(flagged, plain, rtol=1e-15)

@@ -1,7 +1,7 @@
 """Fit the polynomials of kernels/cpu/math_*.py: weighted least squares on Chebyshev points, in 60 digits.
 
 Points with Chebyshev density make the least-squares fit near minimax (within a factor of two of the best), which
-one more degree than strictly needed makes up for. Run `python tools/fit_polynomials.py` to print every table.
+one more degree than strictly needed makes up for. Run `python learn/fit_polynomials.py` to print every table.
 """
 
 import mpmath
