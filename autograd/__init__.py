@@ -7,6 +7,8 @@
 tensor([ 5.4366, 22.1672], dtype=float32)
 """
 
+from types import ModuleType as _Module
+
 from autograd.check import GradcheckError, gradcheck, gradgradcheck
 from autograd.dtypes import (
     bool,
@@ -54,7 +56,98 @@ from autograd.ops.creation import (
     zeros,
     zeros_like,
 )
-from autograd.ops.elementwise import OPERATIONS as _OPERATIONS
+from autograd.ops.elementwise import (  # every formula of the table but optimizers' updates and losses
+    abs,
+    acos,
+    acosh,
+    add,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    bitwise_and,
+    bitwise_invert,
+    bitwise_left_shift,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    ceil,
+    celu,
+    copysign,
+    cos,
+    cosh,
+    divide,
+    elu,
+    equal,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    floor_divide,
+    gelu,
+    gelu_tanh,
+    greater,
+    greater_equal,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    hypot,
+    isfinite,
+    isinf,
+    isnan,
+    leaky_relu,
+    lerp,
+    less,
+    less_equal,
+    log,
+    log1p,
+    log2,
+    log10,
+    log_sigmoid,
+    logaddexp,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    maximum,
+    minimum,
+    mish,
+    multiply,
+    negative,
+    nextafter,
+    not_equal,
+    positive,
+    pow,
+    prelu,
+    reciprocal,
+    relu,
+    relu6,
+    remainder,
+    round,
+    rsqrt,
+    selu,
+    sigmoid,
+    sign,
+    signbit,
+    silu,
+    sin,
+    sinh,
+    softplus,
+    softshrink,
+    softsign,
+    sqrt,
+    square,
+    subtract,
+    tan,
+    tanh,
+    tanhshrink,
+    trunc,
+    xlogy,
+)  # fmt: skip
 from autograd.ops.linalg import dot, linear, matmul, outer
 from autograd.ops.methods import clip, where
 from autograd.ops.nn_ops import dropout, layer_norm, log_softmax, softmax
@@ -94,11 +187,7 @@ from autograd.ops.shape import (
 )
 from autograd.tensor import Tensor
 
-# The elementwise functions: every formula of the table but the updates of optimizers and the losses (see nn.functional).
-_HIDDEN = ("sgd", "adam", "huber", "smooth_l1", "binary_cross", "squared_error", "absolute_error", "clip")
-_FUNCTIONS = {name: op for name, op in _OPERATIONS.items() if not name.startswith(_HIDDEN) and name != "where"}
-globals().update(_FUNCTIONS)
 concatenate, cat = concat, concat
 pi, e, inf, nan, newaxis = 3.141592653589793, 2.718281828459045, float("inf"), float("nan"), None
 
-__all__ = sorted(name for name in globals() if not name.startswith("_"))
+__all__ = sorted(name for name, value in globals().items() if not name.startswith("_") and type(value) is not _Module)

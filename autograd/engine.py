@@ -11,10 +11,14 @@ all of them have delivered. No recursion: the depth of a graph is limited by mem
 
 from __future__ import annotations
 
-import traceback
+import linecache
+import os
+import sys
+import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import kernels
 from autograd.mode import anomaly_mode, grad_mode
 from kernels.debug import DEBUG, say
 
@@ -25,16 +29,37 @@ if TYPE_CHECKING:
 Gradients = "Tensor | None | tuple[Tensor | None, ...]"
 
 
-class Extra:
-    """What few nodes have: hooks, a retained gradient, and the line that made them (in anomaly mode)."""
+class Line(NamedTuple):
+    """A line of the user's program."""
 
-    __slots__ = ("hooks", "retain", "grad", "trace")
+    file: str
+    number: int
+    function: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.number}, in {self.function}: {self.code}"
+
+
+class Extra:
+    """What few nodes have: hooks, a retained gradient; in anomaly mode the line that made them, and their values.
+
+    value: copies of the results' arrays. operands: numbers, and (tensor, version) for what has no node of its own.
+    """
+
+    __slots__ = ("hooks", "retain", "grad", "trace", "value", "operands")
 
     def __init__(self) -> None:
         self.hooks: list[Callable[[Tensor], Tensor | None]] = []
         self.retain = False
         self.grad: Tensor | None = None
-        self.trace: str | None = None
+        self.trace: Line | None = None
+        self.value: tuple | None = None
+        self.operands: tuple | None = None
+
+    def forget(self) -> None:
+        """Drop the values: a backward pass has freed the graph."""
+        self.value = self.operands = None
 
 
 class Node:
@@ -45,7 +70,7 @@ class Node:
     saved, kept: operands and results that `backward` needs; None when a pass has freed them.
     """
 
-    __slots__ = ("inputs", "layout", "extra", "saved", "kept", "__weakref__")
+    __slots__ = ("__weakref__", "extra", "inputs", "kept", "layout", "saved")
 
     inputs: tuple[Node | None, ...]
     layout: Layout
@@ -78,11 +103,12 @@ class Node:
 class Leaf(Node):
     """Where gradients end: it holds the `.grad` of a tensor that requires grad and was not made by an operation."""
 
-    __slots__ = ("grad",)
+    __slots__ = ("grad", "owner")
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, owner: Tensor | None = None) -> None:
         self.inputs, self.layout, self.extra, self.saved = (), layout, None, ()
         self.grad: Tensor | None = None
+        self.owner = None if owner is None else weakref.ref(owner)  # weak: the tensor holds the leaf
 
 
 class Port(Node):
@@ -98,15 +124,39 @@ class Port(Node):
         return f"{self.inputs[0].name}[{self.index}]"  # type: ignore[union-attr]
 
 
-def remember_caller(node: Node) -> None:
-    """In anomaly mode: keep the innermost line outside the library that led to this operation."""
-    frames = traceback.extract_stack(limit=30)[:-1]
-    own = ("autograd", "kernels")
-    for frame in reversed(frames):
-        parts = frame.filename.replace("\\", "/").split("/")[:-1]
-        if not (parts and (parts[-1] in own or (len(parts) > 1 and parts[-2] in own))):
-            node.more().trace = f"{frame.filename}:{frame.lineno}, in {frame.name}: {frame.line}"
-            return
+_HERE = os.path.dirname(__file__)
+_LIBRARY = tuple(
+    folder + os.sep for folder in (_HERE, os.path.dirname(str(kernels.__file__)), os.path.join(os.path.dirname(_HERE), "nn"))
+)
+
+
+def calling_line() -> Line | None:
+    """The innermost line outside the library that led here."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_LIBRARY):
+            code = linecache.getline(file, frame.f_lineno, frame.f_globals).strip()
+            return Line(file, frame.f_lineno, frame.f_code.co_name, code)
+        frame = frame.f_back
+    return None
+
+
+def remember_caller(node: Node, outputs: Sequence[Tensor], operands: Sequence[Any]) -> None:
+    """In anomaly mode: keep the line that led to this operation, and the values that came in and out."""
+    extra = node.more()
+    extra.trace = calling_line()
+    extra.value = tuple([kernels.backend_for(o.device).copy(o._data) for o in outputs])
+    extra.operands = tuple([_remembered(o) for o in operands])
+
+
+def _remembered(operand: Any) -> Any:
+    edge = getattr(operand, "_edge", None)
+    if isinstance(operand, (bool, int, float)):
+        return operand
+    if not hasattr(operand, "_layout") or not (edge is None or type(edge) is Leaf):
+        return None  # what a node made is remembered there
+    return operand, operand._version.count if operand._version is not None else 0
 
 
 # --- the walk ------------------------------------------------------------------------------------------------------
@@ -155,7 +205,7 @@ def _leads_to(roots: Sequence[Node], targets: set[Node]) -> set[Node]:
 class Pass:
     """One backward pass: the gradients on their way, and who may change which in place."""
 
-    __slots__ = ("pending", "owned", "create_graph", "retain_graph", "wanted", "useful", "found", "anomaly", "watch")
+    __slots__ = ("anomaly", "create_graph", "found", "owned", "pending", "retain_graph", "useful", "wanted", "watch")
 
     def __init__(self, create_graph: bool, retain_graph: bool, wanted: Sequence[Node] | None, roots, watch) -> None:
         self.pending: dict[Node, Any] = {}
@@ -290,6 +340,8 @@ def _visit(node: Node, grad: Any, state: Pass) -> tuple | None:
         state.watch(node, grad, grads)
     if not state.retain_graph:
         node.saved = node.kept = None
+        if node.extra is not None:
+            node.extra.forget()
     return grads
 
 
@@ -297,7 +349,7 @@ def _deliver(node: Node, grads: tuple, state: Pass) -> None:
     """Pass gradients on to a node's inputs."""
     fresh, pending, useful = node.fresh, state.pending, state.useful
     for child, grad in zip(node.inputs, grads, strict=True):
-        if child is None or grad is None or useful is not None and child not in useful:
+        if child is None or grad is None or (useful is not None and child not in useful):
             continue
         if grad._layout is child.layout and child not in pending:  # the ordinary case, without a call
             pending[child] = grad
@@ -359,7 +411,7 @@ def _run_hooks(node: Node, grad: Tensor, fresh: bool) -> tuple[Tensor, bool]:
 def _accumulate(leaf: Leaf, grad: Tensor, fresh: bool, create_graph: bool) -> None:
     """Add to a leaf's `.grad`, which never shares memory with anything else."""
     if leaf.grad is None:
-        leaf.grad = grad if fresh or create_graph and grad._edge is not None else grad.detach().clone()
+        leaf.grad = grad if fresh or (create_graph and grad._edge is not None) else grad.detach().clone()
     elif create_graph or leaf.grad._edge is not None:
         leaf.grad = leaf.grad + grad
     else:

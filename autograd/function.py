@@ -43,15 +43,13 @@ class Context:
 class FunctionNode(Node):
     """A recorded call of a Function."""
 
-    __slots__ = ("function", "context", "layouts")
+    __slots__ = ("context", "function", "layouts")
 
     def __init__(self, function: type[Function], context: Context, edges: tuple, layout: Any) -> None:
         self.inputs, self.layout, self.extra = edges, layout, None
         self.function, self.context = function, context
         self.layouts: tuple = ()
         self.saved = self.kept = None
-        if anomaly_mode.get():
-            remember_caller(self)
 
     @property
     def name(self) -> str:
@@ -184,6 +182,8 @@ class Function:
             if output.dtype.kind == "f" and not any(output is t for t in context._no_gradient):
                 output._edge = Port(node, k, output._layout) if len(outputs) > 1 else node
         context._no_gradient = ()
+        if anomaly_mode.get():
+            remember_caller(node, outputs, arguments)
         return outputs if isinstance(results, tuple) else outputs[0]
 
 

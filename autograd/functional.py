@@ -14,13 +14,10 @@ from typing import Any
 from autograd.engine import gradients
 from autograd.mode import enable_grad, grad_mode, is_grad_enabled, no_grad
 from autograd.ops import elementwise as ew
-from autograd.ops.creation import asarray, as_seed, zeros_like
+from autograd.ops.creation import as_seed, asarray, zeros, zeros_like
 from autograd.ops.reduce import sum as sum_
 from autograd.ops.shape import reshape, stack
 from autograd.tensor import Tensor
-
-ArgNums = "int | Sequence[int]"
-
 
 def _as_float(value: Any, name: str, index: int) -> Tensor:
     tensor = asarray(value)
@@ -89,7 +86,7 @@ def value_and_grad(f: Callable, argnums: Any = 0, has_aux: bool = False) -> Call
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         numbers = _numbers(argnums, args, "grad")
         record = is_grad_enabled()
-        with enable_grad() if not record else _same():
+        with enable_grad():
             inputs = [_stand_in(_as_float(args[k], "grad", k)) for k in numbers]
             result = f(*_replace(args, numbers, inputs), **kwargs)
             value, *aux = result if has_aux else (result,)
@@ -104,14 +101,6 @@ def value_and_grad(f: Callable, argnums: Any = 0, has_aux: bool = False) -> Call
         return ((value, *aux), grads) if has_aux else (value, grads)
 
     return wrapped
-
-
-class _same:  # noqa: N801
-    """A context that changes nothing."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: object) -> None: ...
 
 
 def grad(f: Callable, argnums: Any = 0, has_aux: bool = False) -> Callable:
@@ -208,9 +197,8 @@ def jacobian(f: Callable, argnums: Any = 0) -> Callable:
                 for row, g in zip(rows, _pull(output, inputs, _unit(output, k), record, retain=True), strict=True):
                     row.append(g)
             found = [
-                reshape(stack(row), (*output.shape, *x.shape)) if row else zeros_like(x, dtype=x.dtype)[None][:0].reshape(
-                    (*output.shape, *x.shape)
-                )
+                reshape(stack(row), (*output.shape, *x.shape)) if row
+                else zeros((*output.shape, *x.shape), dtype=x.dtype, device=x.device)
                 for row, x in zip(rows, inputs, strict=True)
             ]
         return _one_or_all([g if record else g.detach() for g in found], argnums)

@@ -87,13 +87,13 @@ class no_grad(_Switch):  # noqa: N801: used like a function, as in PyTorch
     variable, value = grad_mode, False
 
 
-class enable_grad(_Switch):  # noqa: N801
+class enable_grad(_Switch):
     """Record operations inside the block, also within `no_grad`. Also a decorator."""
 
     variable, value = grad_mode, True
 
 
-class detect_anomaly(_Switch):  # noqa: N801
+class detect_anomaly(_Switch):
     """Find the operation that made a NaN: slow, for debugging.
 
     Inside the block each operation remembers the line that called it, and a backward pass that meets a NaN gradient or
@@ -108,7 +108,7 @@ def is_grad_enabled() -> bool:
     return grad_mode.get()
 
 
-class set_grad_enabled(_Switch):  # noqa: N801
+class set_grad_enabled(_Switch):
     """Record operations inside the block or not, as the argument says."""
 
     variable = grad_mode

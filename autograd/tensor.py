@@ -15,18 +15,36 @@ from kernels.layout import Layout, layout_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from autograd.ops.signatures import Methods
+else:  # bound when autograd.ops.methods is imported
+
+    class Methods:
+        __slots__ = ()
+
 
 class Version:
     """How often memory was changed in place; one for all tensors that share it."""
 
-    __slots__ = ("count", "sharers")
+    __slots__ = ("count", "sharers", "room")
 
     def __init__(self) -> None:
         self.count = 0
         self.sharers: list[weakref.ref[Tensor]] = []
+        self.room = 16  # sharers listed before the dead ones are removed
+
+    def add_sharer(self, tensor: Tensor) -> None:
+        """Note that the tensor shares the memory."""
+        self.sharers.append(weakref.ref(tensor))
+        if len(self.sharers) > self.room:
+            self.sharers = [ref for ref in self.sharers if ref() is not None]
+            self.room = 2 * len(self.sharers) + 16
+
+    def is_shared(self) -> bool:
+        """Whether two or more living tensors share the memory."""
+        return sum(ref() is not None for ref in self.sharers) > 1
 
 
-class Tensor:
+class Tensor(Methods):
     """An n-dimensional array on a device, which can require grad.
 
     Made by `autograd.tensor`, `asarray`, `zeros` and the like, or by operations. All operators and the methods that
@@ -34,7 +52,7 @@ class Tensor:
     their making (`grad_fn`), and `backward()` sends gradients back to the `.grad` of the tensors it began with.
     """
 
-    __slots__ = ("_data", "_layout", "_edge", "_version", "__weakref__")
+    __slots__ = ("__weakref__", "_data", "_edge", "_layout", "_version")
 
     _data: Any
     _layout: Layout
@@ -151,7 +169,7 @@ class Tensor:
                         f"only tensors of real floats can require grad, this one is {self.dtype}; convert it with "
                         ".astype(autograd.float32) first"
                     )
-                self._edge = Leaf(self._layout)
+                self._edge = Leaf(self._layout, self)
         elif not self.is_leaf:
             raise RuntimeError(
                 f"requires_grad can be switched off on leaves only, and this tensor was made by {self._edge.name}; "  # type: ignore[union-attr]
@@ -183,7 +201,7 @@ class Tensor:
         """The same memory as a tensor outside the graph."""
         out = Tensor.__new__(Tensor)
         out._data, out._layout, out._edge, out._version = self._data, self._layout, None, share_version(self)
-        out._version.sharers.append(weakref.ref(out))  # type: ignore[union-attr]
+        out._version.add_sharer(out)  # type: ignore[union-attr]
         return out
 
     def retain_grad(self) -> None:
@@ -273,7 +291,7 @@ def share_version(tensor: Tensor) -> Version:
     if version is None:
         version = tensor._version = Version()
     if not version.sharers:
-        version.sharers.append(weakref.ref(tensor))
+        version.add_sharer(tensor)
     return version
 
 
@@ -281,7 +299,7 @@ def wrap_view(data: Any, base: Tensor, edge: Node | None = None) -> Tensor:
     """A tensor around an array that shares the memory of `base`."""
     out = wrap(data, edge)
     out._version = share_version(base)
-    out._version.sharers.append(weakref.ref(out))
+    out._version.add_sharer(out)
     return out
 
 

@@ -47,7 +47,7 @@ class Kernel:
     threads, where the device has them: `spread(kernel, items, arguments)`.
     """
 
-    __slots__ = ("name", "device", "native", "start", "spread", "cost", "details", "__weakref__")
+    __slots__ = ("__weakref__", "cost", "details", "device", "name", "native", "spread", "start")
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ class Layout:
     multiple of the element size (a field of a structured array): such an array must be copied before a kernel sees it.
     """
 
-    __slots__ = ("shape", "strides", "dtype", "device", "ndim", "size", "contiguous", "aligned")
+    __slots__ = ("aligned", "contiguous", "device", "dtype", "ndim", "shape", "size", "strides")
 
     def __init__(self, shape: tuple[int, ...], byte_strides: tuple[int, ...], dtype: np.dtype, device: str) -> None:
         self.shape, self.dtype, self.device, self.ndim, self.size = shape, dtype, device, len(shape), prod(shape)

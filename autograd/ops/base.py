@@ -60,7 +60,7 @@ class Operation(Node):
                 out._version = Version()
             self.kept = (out._data, out._version, out._version.count)
         if anomaly_mode.get():
-            remember_caller(self)
+            remember_caller(self, (out,), operands)
         out._edge = self
 
     def operand(self, index: int) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 from autograd import dtypes
 from autograd.engine import Leaf, Node, Port, remember_caller
 from autograd.mode import anomaly_mode, grad_mode
-from autograd.tensor import Tensor, Version, version_of, wrap
+from autograd.tensor import Tensor, Version, version_of
 from kernels import backend_for, formulas
 from kernels.formula import Formula
 from kernels.layout import Layout
@@ -33,24 +33,26 @@ class Plan:
     when first needed.
     """
 
-    __slots__ = ("call", "layouts", "layout", "records", "checks", "recipes")
+    __slots__ = ("call", "checks", "layout", "layouts", "recipes", "records")
 
     def __init__(self, call: Callable, layouts: tuple[Layout, ...], records: bool, checks: np.dtype | None) -> None:
         self.call, self.layouts, self.layout, self.records, self.checks = call, layouts, layouts[0], records, checks
         self.recipes: list[Recipe | None] = [None] * 4
 
 
-class Elementwise:
-    """A formula as a function of tensors, arrays and Python numbers, with broadcasting and type promotion."""
+class Elementwise:  # a formula as a function of tensors, arrays and Python numbers, with broadcasting and promotion
 
     def __init__(self, formula: Formula, name: str | None = None) -> None:
         self.formula = formula
         self.__name__ = self.name = name or formula.name
-        self.__doc__ = f"{self.name}: elementwise, {formula}."
         self._plans: dict[Any, Plan] = {}
         self._recipes: dict[tuple[bool, ...], Recipe] = {}
         self._values: dict[tuple, tuple] = {}
         self.short = _short_form(self)
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]  # written when asked for: the formula is built at first use
+        return f"{self.name}: elementwise, {self.formula}."
 
     def __repr__(self) -> str:
         return f"<elementwise operation {self.name}>"
@@ -111,6 +113,8 @@ class Elementwise:
                     node.keep_outputs(outputs)
                 for k, out in enumerate(outputs):
                     out._edge = Port(node, k, out._layout) if several else node
+                if anomaly_mode.get():
+                    remember_caller(node, outputs, operands)
         return outputs if several else outputs[0]
 
     def recipe(self, needs: tuple[bool, ...]) -> Recipe:
@@ -207,7 +211,7 @@ def _short_binary(operation: Elementwise) -> Callable:
         out._layout = plan.layout
         out._version = None
         x_edge = x._edge
-        if x_edge is None and y_edge is None or not plan.records or not recording():
+        if (x_edge is None and y_edge is None) or not plan.records or not recording():
             out._edge = None
             return out
         which = (x_edge is not None) + 2 * (y_edge is not None)
@@ -234,7 +238,7 @@ def _short_binary(operation: Elementwise) -> Callable:
         if recipe.saves_output:
             node.keep_outputs((out,))
         if anomaly():
-            remember_caller(node)
+            remember_caller(node, (out,), (x, y))
         return out
 
     return binary
@@ -271,7 +275,7 @@ def _short_unary(operation: Elementwise) -> Callable:
         if recipe.saves_output:
             node.keep_outputs((out,))
         if anomaly():
-            remember_caller(node)
+            remember_caller(node, (out,), (x,))
         return out
 
     return unary
@@ -316,14 +320,15 @@ class Recipe:
     sources: where its operands come from: (0, place among the saved), (GRADIENT, k) or (OUTPUT, k).
     results: for each input None, GRADIENT to pass the upstream one on, or the place in the operation's results.
     saved: the numbers of the inputs to save.
+    formula, derived: the operation's formula, and that of its gradients: what `explain` shows.
     """
 
-    __slots__ = ("name", "gradient", "sources", "results", "saved", "saves_output", "fresh", "several", "simple")
+    __slots__ = ("fresh", "gradient", "name", "results", "saved", "saves_output", "several", "simple", "sources", "formula", "derived")
 
     def __init__(self, operation: Elementwise, needs: tuple[bool, ...]) -> None:
         formula = operation.formula
         derived = formula.gradient(needs)
-        self.name = operation.name
+        self.name, self.formula, self.derived = operation.name, formula, derived
         self.several = len(formula.outputs) > 1
         self.results: list[int | None] = []
         computed: list[int] = []
@@ -358,7 +363,7 @@ def _source(role: tuple[str, int]) -> tuple[int, int]:
 class ElementwiseNode(Node):
     """A recorded elementwise operation."""
 
-    __slots__ = ("recipe", "versions", "values", "fresh")
+    __slots__ = ("fresh", "recipe", "values", "versions")
 
     def __init__(self, recipe: Recipe, edges: tuple, layout: Layout, saved: Sequence[Any], values: tuple) -> None:
         self.inputs = edges
@@ -369,8 +374,6 @@ class ElementwiseNode(Node):
         self.values = values
         self.saved = tuple(saved)
         self.versions = tuple([version_of(s) if isinstance(s, Tensor) else 0 for s in saved])
-        if anomaly_mode.get():
-            remember_caller(self)
 
     @property
     def name(self) -> str:
@@ -492,7 +495,7 @@ def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **para
     if recording:
         result = operation(before, *(before if o is target else o for o in others), **parameters)
         node = result._edge
-        if isinstance(node, ElementwiseNode) and node.saved and any(s is before for s in node.saved):
+        if isinstance(node, ElementwiseNode) and (anomaly_mode.get() or any(s is before for s in node.saved or ())):
             before._data = backend.copy(before._data)
         backend.copy(result._data, out=target._data)
         target._edge = node
@@ -521,7 +524,7 @@ def _check_may_record(target: Tensor, name: str) -> None:
             "recorded; do it under no_grad(), or use the out-of-place form"
         )
     version = target._version
-    if version is not None and sum(ref() is not None for ref in version.sharers) > 1:
+    if version is not None and version.is_shared():
         raise RuntimeError(
             f"{name}: the tensor (shape {target.shape}) shares its memory with another one (a view, or what it is a view "
             "of), whose gradient would then be wrong; use the out-of-place form, or change a clone()"

@@ -66,7 +66,6 @@ def _named(operation: Elementwise, arity: int) -> Callable:
         method = _unary(operation)
     else:
         method = lambda self, other: operation(self, other)  # noqa: E731
-    method.__doc__ = operation.__doc__
     return method
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from autograd.mode import grad_mode
@@ -13,7 +11,6 @@ from autograd.ops.creation import asarray
 from autograd.ops.reduce import mean, sum
 from autograd.ops.shape import broadcast_to, expand_dims, reshape
 from autograd.tensor import Tensor, wrap
-from kernels import formulas
 from kernels.random import default_generator
 
 

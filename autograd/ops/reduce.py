@@ -271,7 +271,7 @@ def _not_empty(x: Tensor, axes: tuple[int, ...], name: str) -> None:
 def sum_to_shape(x: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
     """Undo broadcasting: sum over what was stretched to get from `shape` to the shape of x."""
     missing = x.ndim - len(shape)
-    stretched = tuple(k for k in range(x.ndim) if k < missing or shape[k - missing] == 1 and x.shape[k] != 1)
+    stretched = tuple(k for k in range(x.ndim) if k < missing or (shape[k - missing] == 1 and x.shape[k] != 1))
     fits = missing >= 0 and tuple(1 if k in stretched else s for k, s in enumerate(x.shape))[missing:] == shape
     if not fits:
         raise RuntimeError(f"the derivative rule of {name} gave a gradient of shape {x.shape} for an input of shape {shape}")

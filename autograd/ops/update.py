@@ -6,7 +6,6 @@ here counts as a change of the tensor's memory, so a graph that has saved the ol
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 from autograd import dtypes
@@ -67,7 +66,7 @@ def share(tensor: Tensor, source: Tensor) -> None:
     """Make `tensor`, which is new, a leaf on the memory of `source`."""
     tensor._data, tensor._layout, tensor._edge = source._data, source._layout, None
     tensor._version = share_version(source)
-    tensor._version.sharers.append(weakref.ref(tensor))
+    tensor._version.add_sharer(tensor)
 
 
 def move(tensor: Tensor, dtype: Any = None, device: str | None = None) -> None:
@@ -84,7 +83,7 @@ def move(tensor: Tensor, dtype: Any = None, device: str | None = None) -> None:
     tensor._version.count = changes
     count_change(tensor)
     if tensor._edge is not None:
-        extra, tensor._edge = tensor._edge.extra, Leaf(tensor._layout)
+        extra, tensor._edge = tensor._edge.extra, Leaf(tensor._layout, tensor)
         tensor._edge.extra = extra
         if grad is not None:
             tensor.grad = grad.detach().to(dtype=dtype, device=device)

@@ -26,6 +26,8 @@ def copy(array: np.ndarray, dtype: Any = None, out: np.ndarray | None = None) ->
     dtype = out.dtype if out is not None else np.dtype(dtype) if dtype is not None else array.dtype
     if out is None:
         out = memory.empty(array.shape, dtype)
+    elif array.shape != out.shape:
+        array = broadcast(array, out.shape)
     apply(formulas.positive, array, out=out, dtype=dtype)
     return out
 

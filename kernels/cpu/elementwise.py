@@ -41,7 +41,7 @@ class Plan:
     where there is one); `fill(arguments)` runs the loop on memory that exists.
     """
 
-    __slots__ = ("layouts", "call", "kernel", "items", "work", "walk")
+    __slots__ = ("call", "items", "kernel", "layouts", "walk", "work")
 
     def __init__(self, formula: Formula, sources: Sequence[Source], compute: np.dtype, into: Into | None = None) -> None:
         arrays = [s for s in sources if isinstance(s, Layout)]

@@ -6,7 +6,6 @@ operands' layouts: it is worked out once, kept as a `Plan`, and looked up by cal
 
 from __future__ import annotations
 
-import os
 from math import prod
 from typing import Any
 
@@ -14,17 +13,19 @@ import numpy as np
 
 from kernels import launch, memory
 from kernels.cpu import matmul_kernels
-from kernels.cpu.simd import DEPTH, HEIGHT, PANEL_float32, PANEL_float64, ROW_GROUP
+from kernels.cpu.simd import DEPTH, HEIGHT, ROW_GROUP, PANEL_float32, PANEL_float64
 from kernels.layout import Layout, layout_of, merge_dimensions
 
 _PLANS = 1 << 13  # plans kept; a program with endless new shapes must not fill the memory
-_NEAR_CACHE = 1 << 19  # bytes of the left operand that are treated together: half of a usual second-level cache
-_FAR_CACHE = 1 << 23  # bytes of the right operand from which on it comes from memory
+_FEW_ROWS = 3  # so few rows are multiplied one by one
+_IN_PLACE_ROWS = 32  # so few rows read `b` in place where they can, instead of packing it
+_NEAR_CACHE = 1 << 19  # bytes of `a` that are treated together: half of a usual second-level cache
+_FAR_CACHE = 1 << 23  # bytes of `b` from which on it comes from memory
+_LARGE, _LARGE_TRANSPOSED = 1024, 640  # the smallest of the three sizes from which on `a` is packed too
+_DEEPEST = 384  # steps of the depth that are packed together for large products, and of these and columns in a band
+_BAND_DEPTH, _BAND_COLUMNS = 8 * _DEEPEST, 2048
 _PANELS = {np.dtype(np.float32): PANEL_float32, np.dtype(np.float64): PANEL_float64}
-_FEW_ROWS = 3
-_LARGE = 300
-_DEEPEST = 384
-_BAND_DEPTH, _BAND_COLUMNS = _DEEPEST * 8, 2048
+_CHUNKS = 4 * launch.available_threads()
 _ndarray = np.ndarray
 
 
@@ -54,31 +55,41 @@ class Plan:
             rows, columns = columns, rows
             a_row, a_step, b_step, b_column = b_column, b_step, a_step, a_row
             batches[:2] = batches[1::-1]
-        # So few rows are not worth packing for: each is a row times the matrix.
         if rows <= _FEW_ROWS and self.dtype in _PANELS:
-            batch, batches = (*batch, rows), [(*own, row) for own, row in zip(batches, (a_row, 0, out_row), strict=True)]
+            batch, batches = (
+                (*batch, rows),
+                [(*own, row) for own, row in zip(batches, (a_row, 0, out_row), strict=True)],
+            )
             rows = min(rows, 1)
         numbers = [rows, columns, depth, a_row, a_step, b_step, b_column, out_row, int(bias)]
-
-        panel = _PANELS.get(self.dtype, PANEL_float32)
-        row_groups, column_groups = -(-rows // ROW_GROUP), -(-columns // panel)
-        per_matrix = max(row_groups, column_groups)
+        self.kernel = _kernel_for(self.dtype, rows == 1)
+        self.sizes, per_matrix = self._sizes(numbers, batch, batches)
         self.items = per_matrix * prod(batch) if rows and columns else 0
         self.work = 1 + rows * columns * depth // (5 * per_matrix) if self.items else 1
-        # Rows that are treated together are read again for every panel.
-        together = max(256, _NEAR_CACHE // (max(depth, 1) * self.dtype.itemsize) // 64 * 64) if columns > panel else rows
-        # A large matrix is read in the order in which it lies in memory, if that order is by rows.
-        by_rows = rows <= 32 and b_column == 1 and depth * columns * self.dtype.itemsize > _FAR_CACHE
-        stretch = (8 if rows == 1 else 16) if by_rows else DEPTH if rows == 1 else max(depth, 1)
-        walk, walked = merge_dimensions(batch, batches)
-        steps = [number for d in reversed(range(len(walk))) for number in (walk[d], *(w[d] for w in walked))]
-        by_columns = int(column_groups > row_groups)
-        self.sizes = np.array([*numbers, per_matrix, by_columns, together, stretch, len(walk), *steps], np.int64)
-        self.kernel = _kernel_for(self.dtype, rows == 1)
         self.total = self.items * self.work
         self.large = None
-        if self.dtype in _PANELS and min(rows, columns, depth) >= _LARGE:
-            self.large, self.total = Large(numbers, self.dtype, panel, batch), launch.NEVER
+        if self.dtype in _PANELS and min(rows, columns, depth) >= (_LARGE if a_step == 1 else _LARGE_TRANSPOSED):
+            self.large, self.total = Large(numbers, self.dtype, self.shape[:-2]), launch.NEVER
+
+    def _sizes(
+        self, numbers: list[int], batch: tuple[int, ...], batches: list[tuple[int, ...]]
+    ) -> tuple[np.ndarray, int]:
+        """What the kernel reads as `sizes`, and the number of items per matrix."""
+        rows, columns, depth, b_column = *numbers[:3], numbers[6]
+        panel, itemsize = _PANELS.get(self.dtype, PANEL_float32), self.dtype.itemsize
+        row_groups, column_groups = max(-(-rows // ROW_GROUP), 1), max(-(-columns // panel), 1)
+        # Every thread packs what it needs of `b`: with a share of the columns that is a share of `b` too.
+        by_columns = rows == 1 or column_groups >= min(row_groups, _CHUNKS)
+        # Rows that are treated together are read again for every panel.
+        together = rows if columns <= panel else max(512, _NEAR_CACHE // (max(depth, 1) * itemsize) // 64 * 64)
+        # A large `b` is read in the order in which it lies in memory, if that order is by rows.
+        streamed = rows <= _IN_PLACE_ROWS and b_column == 1 and depth * columns * itemsize > _FAR_CACHE
+        stretch = (8 if rows == 1 else 16) if streamed else DEPTH if rows == 1 else max(depth, 1)
+        walk, walked = merge_dimensions(batch, batches)
+        steps = [number for d in reversed(range(len(walk))) for number in (walk[d], *(w[d] for w in walked))]
+        per_matrix = column_groups if by_columns else row_groups
+        more = [per_matrix, int(by_columns), max(together, 1), stretch, len(walk), *steps]
+        return np.array([*numbers, *more], np.int64), per_matrix
 
     def call(self, a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
         """The product, in new memory."""
@@ -102,10 +113,11 @@ class Large:
 
     __slots__ = ("batch", "bands", "pack", "multiply", "packed_size", "room_size", "dtype", "rows")
 
-    def __init__(self, numbers: list[int], dtype: np.dtype, panel: int, batch: tuple[int, ...]) -> None:
+    def __init__(self, numbers: list[int], dtype: np.dtype, batch: tuple[int, ...]) -> None:
         rows, columns, depth, a_row, a_step, b_step, b_column, out_row, bias = numbers
+        panel = _PANELS[dtype]
         self.batch, self.dtype, self.rows = batch, dtype, rows
-        self.pack, self.multiply = matmul_kernels.pack_right[dtype], matmul_kernels.multiply_packed[dtype]
+        self.pack, self.multiply = matmul_kernels.matmul_pack[dtype], matmul_kernels.matmul_packed[dtype]
         together = max(1, _NEAR_CACHE // (_DEEPEST * dtype.itemsize) // HEIGHT)
         self.bands = []
         for step in range(0, depth, _BAND_DEPTH):
@@ -135,10 +147,10 @@ class Large:
 
 def _kernel_for(dtype: np.dtype, one_row: bool) -> launch.Kernel:
     if dtype == np.bool_:
-        return matmul_kernels.multiply_bools[dtype]
+        return matmul_kernels.matmul_bools[dtype]
     if dtype not in _PANELS:
-        return matmul_kernels.multiply_integers[dtype]
-    return (matmul_kernels.multiply_vector if one_row else matmul_kernels.multiply)[dtype]
+        return matmul_kernels.matmul_integers[dtype]
+    return (matmul_kernels.matmul_vector if one_row else matmul_kernels.matmul_direct)[dtype]
 
 
 def _dense_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -200,9 +212,7 @@ def _remember(key: tuple, plan: Plan) -> Plan:
     return _plans.setdefault(key, plan)
 
 
-def matmul(
-    a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, bias: np.ndarray | None = None
-) -> np.ndarray:
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None, bias: np.ndarray | None = None) -> np.ndarray:
     """The matrix product, with the meaning of `matmul` in the Array API and NumPy.
 
     Args:
@@ -253,12 +263,14 @@ def _matmul(a: Any, b: Any, out: np.ndarray | None, bias: np.ndarray | None) -> 
             _remember((a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype), plan)
         return plan.call(a, b, bias)
     _check_out(out, plan)
-    strides = layout_of(out).strides
-    dense_rows = b.ndim == 1 or out.shape[-1] <= 1 or strides[-1] == 1
-    if dense_rows and layout_of(out).aligned and not any(np.may_share_memory(out, x) for x in (a, b, bias)):
-        Plan(layout_of(a), layout_of(b), bias is not None, strides).fill(a, b, out, bias)
-    else:
-        out[...] = plan.call(a, b, bias)
+    layout = layout_of(out)
+    in_rows = b.ndim == 1 or out.shape[-1] <= 1 or layout.strides[-1] == 1
+    if in_rows and layout.aligned and not any(np.may_share_memory(out, x) for x in (a, b, bias)):
+        into = plan if layout.contiguous else Plan(layout_of(a), layout_of(b), bias is not None, layout.strides)
+        if into.swapped == plan.swapped:
+            into.fill(a, b, out, bias)
+            return out
+    out[...] = plan.call(a, b, bias)
     return out
 
 

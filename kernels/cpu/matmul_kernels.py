@@ -1,3 +1,4 @@
+# ruff: noqa: F821 - a kernel's own type is called T
 """The loops of matrix multiplication; `kernels.cpu.matmul` decides which runs and on what.
 
 All read their operands in place, through any strides, and take what is the same for every call of a kind as one array
@@ -10,6 +11,11 @@ All read their operands in place, through any strides, and take what is the same
 
 (strides in elements; `a_step` and `b_step` lead along the inner dimension). A work item is PANEL columns or ROW_GROUP rows
 of one matrix of the batch. Every element of the result is summed in the same order, however the items are spread.
+
+The two kernels for large matrices work on one matrix and one band of it, and read from the tenth number on:
+
+    9 whether to add to what `out` holds   10 steps of the depth that are packed together   11 groups of HEIGHT rows too
+    12 to 15 where the band begins in b, a, out and bias
 """
 
 from kernels.cpu.compiler import inlined, kernel
@@ -22,13 +28,20 @@ from kernels.cpu.simd import TILE_float32 as TILE
 from kernels.cpu.simd import WIDE_float32 as WIDE
 
 
-def multiplication_cost(low, high, a, b, out, bias, sizes):
+def cost_of(low, high, a, b, out, bias, sizes):
     """(operations, bytes) of a launch, for the profiler."""
-    rows, columns, depth, per_matrix = (int(sizes[i]) for i in (0, 1, 2, 9))
-    share = (high - low) / per_matrix
-    operations = 2 * rows * columns * depth * share
-    touched = (rows * depth + depth * columns + rows * columns) * out.itemsize * share
-    return int(operations), int(touched)
+    return _cost(sizes, (high - low) / sizes[9], out.itemsize)
+
+
+def packed_cost(low, high, a, packed, out, bias, room, sizes):
+    """(operations, bytes) of a launch of `matmul_packed`."""
+    return _cost(sizes, min((high - low) * HEIGHT / sizes[0], 1), out.itemsize)
+
+
+def _cost(sizes, share, itemsize):
+    rows, columns, depth = (int(size) for size in sizes[:3])
+    touched = (rows * depth + depth * columns + rows * columns) * itemsize
+    return int(2 * rows * columns * depth * share), int(touched * share)
 
 
 @inlined
@@ -45,14 +58,15 @@ def places(batch, sizes):
 
 _IMPORTS = """from kernels.cpu.scratch import scratch
 from kernels.cpu.simd import DEPTH, HEIGHT, ROW_GROUP, dot_rows, multiply_rows, pack_panel
-from kernels.cpu.simd import DEPTH_PANEL_{T} as DEPTH_PANEL, LANES_{T} as LANES, PANEL_{T} as PANEL, TILE_{T} as TILE, WIDE_{T} as WIDE
+from kernels.cpu.simd import DEPTH_PANEL_{T} as DEPTH_PANEL, LANES_{T} as LANES, PANEL_{T} as PANEL
+from kernels.cpu.simd import TILE_{T} as TILE, WIDE_{T} as WIDE
 """
 
 
-@kernel(uses=[places], imports=_IMPORTS, cost=multiplication_cost)
-def multiply(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*", sizes: "int64*"):
+@kernel(uses=[places], imports=_IMPORTS, cost=cost_of)
+def matmul_direct(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*", sizes: "int64*"):
     """Products of small or narrow matrices: nothing is packed but a panel of `b` at a time, on the stack."""
-    panel = scratch(T, DEPTH_PANEL)  # noqa: F821
+    panel = scratch(T, DEPTH_PANEL)
     depth, a_row, a_step, b_step, b_column, out_row = sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7]
     while low < high:
         batch = low // sizes[9]
@@ -78,7 +92,7 @@ def multiply(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*
                         left = a_at + row * a_row + step * a_step
                         right = b_at + step * b_step + column * b_column
                         add_bias = 0 if step else sizes[8]
-                        if columns == PANEL and b_column == 1 and rows <= 32:  # so few that packing does not pay
+                        if columns == PANEL and b_column == 1 and rows <= 32:  # so few rows that packing does not pay
                             multiply_rows(
                                 15, 2, rows, columns, steps, a, left, a_row, a_step, b, right, b_step,
                                 out, place, out_row, step, bias, column, add_bias,
@@ -97,10 +111,10 @@ def multiply(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*
                             )  # fmt: skip
 
 
-@kernel(uses=[places], imports=_IMPORTS, cost=multiplication_cost)
-def multiply_vector(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*", sizes: "int64*"):
+@kernel(uses=[places], imports=_IMPORTS, cost=cost_of)
+def matmul_vector(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*", sizes: "int64*"):
     """A row times a matrix, whose memory is read once, in its own order. An item is PANEL columns."""
-    panel = scratch(T, DEPTH_PANEL)  # noqa: F821
+    panel = scratch(T, DEPTH_PANEL)
     depth, a_step, b_step, b_column = sizes[2], sizes[4], sizes[5], sizes[6]
     while low < high:
         batch = low // sizes[9]
@@ -146,7 +160,7 @@ def multiply_vector(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bi
 
 
 @kernel(imports=_IMPORTS)
-def pack_right(low: "int64", high: "int64", b: "T*", packed: "T*", sizes: "int64*"):
+def matmul_pack(low: "int64", high: "int64", b: "T*", packed: "T*", sizes: "int64*"):
     """Lay out `b` as panels, a block of the depth after the other, each as a tile reads it. An item is a panel."""
     columns, depth, b_step, b_column, deepest = sizes[1], sizes[2], sizes[5], sizes[6], sizes[10]
     panels = (columns + PANEL - 1) // PANEL
@@ -158,16 +172,17 @@ def pack_right(low: "int64", high: "int64", b: "T*", packed: "T*", sizes: "int64
             pack_panel(0, packed, place, PANEL, b, first, b_column, b_step, min(columns - p * PANEL, PANEL), steps)
 
 
-@kernel(imports=_IMPORTS, cost=multiplication_cost)
-def multiply_packed(
+@kernel(imports=_IMPORTS, cost=packed_cost)
+def matmul_packed(
     low: "int64", high: "int64", a: "T*", packed: "T*", out: "T*", bias: "T*", room: "T*", sizes: "int64*"
 ):
-    """Products of large matrices: `b` comes packed by `pack_right`, blocks of `a` are packed into `room`.
+    """Products of large matrices: `b` comes packed by `matmul_pack`, blocks of `a` are packed into `room`.
 
     An item is HEIGHT rows. A panel of `packed` stays in the nearest cache while a block of `a` passes by from the next.
     """
-    edge = scratch(T, TILE)  # noqa: F821
-    rows, columns, depth, a_row, a_step, out_row, deepest = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[7], sizes[10]
+    edge = scratch(T, TILE)
+    rows, columns, depth, a_row, a_step = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
+    out_row, deepest = sizes[7], sizes[10]
     panels = (columns + PANEL - 1) // PANEL
     for step in range(0, depth, deepest):
         steps = min(deepest, depth - step)
@@ -196,7 +211,7 @@ def multiply_packed(
                     )  # fmt: skip
                     for i in range(height):
                         for j in range(width):
-                            before = out[place + i * out_row + j] if accumulate else T(0)  # noqa: F821
+                            before = out[place + i * out_row + j] if accumulate else T(0)
                             out[place + i * out_row + j] = before + edge[i * PANEL + j]
 
 
@@ -204,9 +219,9 @@ SUM_OF_PRODUCTS = "@_inlined\ndef include(total, x, y):\n    return total + x * 
 ANY_OF_BOTH = "@_inlined\ndef include(total, x, y):\n    return total | (x & y)"
 
 
-def multiply_exactly(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*", sizes: "int64*"):
+def matmul_exact(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias: "T*", sizes: "int64*"):
     """Products of integers, which wrap around, and of bools: 64 x 64 blocks of `b` are copied to the stack."""
-    block = scratch(T, 4096)  # noqa: F821
+    block = scratch(T, 4096)
     depth, a_row, a_step, b_step, b_column, out_row = sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7]
     while low < high:
         batch = low // sizes[9]
@@ -233,11 +248,12 @@ def multiply_exactly(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", b
                     for k in range(steps):
                         factor = a[a_at + i * a_row + (step + k) * a_step]
                         for j in range(columns):
-                            out[place + j] = include(out[place + j], factor, block[k * 64 + j])  # noqa: F821
+                            out[place + j] = include(out[place + j], factor, block[k * 64 + j])
 
 
 _EXACT_IMPORTS = """from kernels.cpu.scratch import scratch
-from kernels.cpu.simd import PANEL_float32 as PANEL, ROW_GROUP
+from kernels.cpu.simd import ROW_GROUP, PANEL_float32 as PANEL
 """
-multiply_integers = kernel(uses=[places, SUM_OF_PRODUCTS], imports=_EXACT_IMPORTS, cost=multiplication_cost, name="multiply_integers")(multiply_exactly)
-multiply_bools = kernel(uses=[places, ANY_OF_BOTH], imports=_EXACT_IMPORTS, cost=multiplication_cost, name="multiply_bools")(multiply_exactly)
+_exact = {"imports": _EXACT_IMPORTS, "cost": cost_of}
+matmul_integers = kernel(uses=[places, SUM_OF_PRODUCTS], name="matmul_integers", **_exact)(matmul_exact)
+matmul_bools = kernel(uses=[places, ANY_OF_BOTH], name="matmul_bools", **_exact)(matmul_exact)

@@ -1,0 +1,93 @@
+"""What tensors are called in an explanation: as their owner calls them where that is known, otherwise %0, %1, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from autograd.engine import Leaf, Node, Port
+from autograd.tensor import Tensor
+
+_LOOKED_AT = 100  # entries of a list of tensors that get names
+
+
+class Names:
+    """Names of the nodes of one graph, each used once.
+
+    order: the nodes, consumers first. found: (name, tensor) pairs; of two names for one tensor the first counts.
+    """
+
+    def __init__(self, order: Sequence[Node], found: Iterable[tuple[str, Tensor]] = ()) -> None:
+        self._nodes: dict[Node, str] = {}
+        self._constants: dict[int, str] = {}  # by identity: `found` keeps its tensors alive while this is in use
+        self._tensors: list[Tensor] = []
+        reachable, taken = set(order), set()
+        for name, tensor in found:
+            edge = tensor._edge
+            named = id(tensor) in self._constants if edge is None else edge in self._nodes
+            if named or name in taken or (edge is not None and edge not in reachable):
+                continue
+            taken.add(name)
+            if edge is None:
+                self._constants[id(tensor)] = name
+                self._tensors.append(tensor)
+            else:
+                self._nodes[edge] = name
+        self._numbers: dict[Node, int] = {}
+        for node in reversed(order):
+            if node not in self._nodes and type(node) is not Port:
+                self._numbers[node] = len(self._numbers)
+
+    def of(self, node: Node) -> str:
+        """The name of what a node made."""
+        name = self._nodes.get(node)
+        if name is not None:
+            return name
+        if type(node) is Port:
+            return f"{self.of(node.inputs[0])}[{node.index}]"  # type: ignore[arg-type]
+        return f"%{self._numbers[node]}"
+
+    def of_constant(self, tensor: Tensor) -> str | None:
+        """The name of a tensor without gradient, None where it has none."""
+        return self._constants.get(id(tensor))
+
+
+def given_names(names: Any) -> Iterator[tuple[str, Tensor]]:
+    """The pairs of `explain(names=...)`: a dict from name to tensor, pairs like `named_parameters()`, or a Module."""
+    if names is None:
+        return
+    if _has_parameters(names):
+        pairs = names.named_parameters()
+    else:
+        pairs = names.items() if isinstance(names, Mapping) else names
+    for name, tensor in pairs:
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"explain: names must go from strings to tensors, got {type(name).__name__} -> {type(tensor).__name__}"
+            )
+        yield name, tensor
+
+
+def names_in(variables: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
+    """Tensors among a function's variables, and the parameters of modules there."""
+    found: list[tuple[str, Tensor]] = []
+    for name, value in list(variables.items()):
+        if name.startswith("_"):
+            continue
+        if isinstance(value, Tensor):
+            found.append((name, value))
+        elif isinstance(value, (list, tuple)):
+            found += [(f"{name}[{k}]", v) for k, v in enumerate(islice(value, _LOOKED_AT)) if isinstance(v, Tensor)]
+        elif _has_parameters(value):
+            found += [(f"{name}.{inner}", v) for inner, v in value.named_parameters() if isinstance(v, Tensor)]
+    return found
+
+
+def _has_parameters(value: Any) -> bool:
+    return not isinstance(value, type) and callable(getattr(type(value), "named_parameters", None))
+
+
+def leaves_of(order: Sequence[Node]) -> list[Leaf]:
+    """The leaves, those that the forward pass met first in front."""
+    return [node for node in reversed(order) if type(node) is Leaf]

@@ -1,0 +1,420 @@
+"""explain: run the backward pass on the side, and write down what happens."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from autograd.engine import Leaf, Node, Port, _conform, count_consumers, run_backward, seed_for, topological_order
+from autograd.explain.explanation import Contribution, Explanation, Gradient, Made, Step
+from autograd.explain.known import UNKNOWN, Known, operands
+from autograd.explain.names import Names, given_names, leaves_of, names_in
+from autograd.explain.rules import Derivative, expression_text, operation_name, rule_text
+from autograd.explain.values import Value, number_text
+from autograd.mode import anomaly_mode, detect_anomaly, enable_grad, grad_mode
+from autograd.ops.elementwise import ElementwiseNode
+from autograd.tensor import Tensor
+from kernels import backend_for
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+def explain(
+    target: Tensor | Callable,
+    *args: Any,
+    gradient: Any = None,
+    names: Any = None,
+    max_steps: int | None = 100,
+    print: bool = True,
+) -> Explanation:
+    """Show the backward pass of a result step by step: each local derivative, each product, each sum.
+
+    The pass runs on the side: no `.grad` changes, and the graph stays as it is, so `backward()` can follow. Tensors are
+    called what the calling function's variables call them. Nodes keep only what their derivatives need, so some values
+    of the forward pass may not be known; all are when it ran under `detect_anomaly()`, or when `target` is a function.
+
+    Args:
+        target: the tensor to start from; or a function, which is called with `args` (numbers and arrays become tensors,
+            floats get gradients) and must return the tensor.
+        gradient: the upstream gradient; may be left out for a single number (it is 1).
+        names: other names for tensors: a dict from name to tensor, a Module, or its `named_parameters()`.
+        max_steps: of more steps than this those in the middle are left out; None shows all.
+        print: print the explanation, besides returning it.
+
+    Returns:
+        An `Explanation`: `str()` of it is the text, `.steps` has the same as data, `.to_dot()` draws the graph.
+
+    Raises:
+        RuntimeError: the tensor has no graph, a backward pass has freed it, or it is no single number and no gradient
+            is given.
+
+    >>> import autograd as ag
+    >>> e = ag.explain(lambda x, y: x * y + x, 2.0, 3.0)  # doctest: +NORMALIZE_WHITESPACE
+    The backward pass of %3 = x + %2: 2 steps
+    <BLANKLINE>
+    forward
+      x            = 2.000   leaf
+    ...
+    """
+    caller = sys._getframe(1)
+    if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 2):
+        raise ValueError(f"explain: max_steps must be an integer of at least 2, or None for all, got {max_steps!r}")
+    found = list(given_names(names))
+    if isinstance(target, Tensor):
+        if args:
+            raise TypeError("explain: arguments can follow a function only; it was given a tensor and arguments")
+        root = target
+        found += names_in(caller.f_locals)
+        found += names_in(caller.f_globals) if caller.f_globals is not caller.f_locals else []
+    elif callable(target):
+        root, inner = _call(target, args)
+        found += inner
+    else:
+        raise TypeError(f"explain: expected a tensor or a function that makes one, got {type(target).__name__}")
+    del caller
+    explanation = _explain(root, gradient, found, max_steps)
+    if print:
+        builtins.print(explanation)
+    return explanation
+
+
+# --- a function's run ------------------------------------------------------------------------------------------------
+
+
+def _call(function: Callable, args: tuple) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+    """The function's result, with everything kept, and the names of its arguments and variables."""
+    from autograd.ops.creation import asarray
+
+    prepared = []
+    for value in args:
+        if isinstance(value, (bool, int, float, list, np.ndarray, np.generic, Tensor)):
+            value = asarray(float(value)) if type(value) is int else asarray(value)
+            value = value.detach().requires_grad_() if value.dtype.kind == "f" else value
+        prepared.append(value)
+    found = [(n, v) for n, v in zip(_argument_names(function, len(args)), prepared, strict=True) if isinstance(v, Tensor)]
+    variables: dict[str, Any] = {}
+    with enable_grad(), detect_anomaly(), _watched(function, variables):
+        result = function(*prepared)
+    if not isinstance(result, Tensor):
+        raise TypeError(f"explain: the function must return a tensor, it returned {type(result).__name__}")
+    return result, found + names_in(variables)
+
+
+def _argument_names(function: Callable, count: int) -> list[str]:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return [f"args[{k}]" for k in range(count)]
+    names = []
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names += [f"{parameter.name}[{k}]" for k in range(count - len(names))]
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            names.append(parameter.name)
+    return (names + [f"args[{k}]" for k in range(len(names), count)])[:count]
+
+
+@contextmanager
+def _watched(function: Callable, variables: dict[str, Any]) -> Iterator[None]:
+    """Note the function's local variables as it returns: they are the names of what it computed."""
+    code = getattr(function, "__code__", None)
+    before = sys.getprofile()
+    if code is None or before is not None:
+        yield
+        return
+
+    def on_event(frame: Any, event: str, _: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            variables.update(frame.f_locals)
+
+    sys.setprofile(on_event)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+# --- the pass --------------------------------------------------------------------------------------------------------
+
+
+def _explain(root: Tensor, gradient: Any, found: list[tuple[str, Tensor]], limit: int | None) -> Explanation:
+    if root._edge is None:
+        raise RuntimeError(
+            f"explain: this tensor (shape {root.shape}, {root.dtype}) has no graph: it does not require grad and was not "
+            "made from tensors that do; set requires_grad=True on the inputs, and check for no_grad or detach on the way"
+        )
+    if gradient is not None and not isinstance(gradient, Tensor):
+        from autograd.ops.creation import asarray
+
+        gradient = asarray(gradient, dtype=root.dtype)
+    seed = seed_for(root, gradient, "explain")
+    order = topological_order([root._edge])
+    for node in order:
+        if node.saved is None:
+            raise RuntimeError(
+                f"explain: the graph was freed by a backward pass (at {node.name}); call explain before backward(), or "
+                "call backward(retain_graph=True)"
+            )
+    names = Names(order, found)
+    token = grad_mode.set(False)
+    try:
+        known = Known(order, [root, *(tensor for _, tensor in found)])
+        recorder = _Recorder(root._edge, order, names, known, limit)
+        explanation = recorder.run(seed)
+    finally:
+        grad_mode.reset(token)
+    return explanation
+
+
+def _array(data: Any, device: str) -> np.ndarray:
+    return np.asarray(backend_for(device).to_numpy(data))
+
+
+def _value(tensor: Tensor) -> Value:
+    return Value.of(_array(tensor._data, tensor.device))
+
+
+class _Recorder:
+    """Sees every step of a backward pass, and describes the first and the last ones."""
+
+    def __init__(self, root: Node, order: Sequence[Node], names: Names, known: Known, limit: int | None) -> None:
+        self.root, self.order, self.names, self.known = root, order, names, known
+        self.consumers = count_consumers([root])
+        self.ports: dict[Node, dict[int, Node]] = {}
+        for node in order:
+            if type(node) is Port:
+                self.ports.setdefault(node.inputs[0], {})[node.index] = node  # type: ignore[arg-type]
+        steps = sum(type(node) is not Leaf and type(node) is not Port for node in order)
+        self.limit = steps if limit is None else limit
+        self.first, self.last = self.limit - self.limit // 2, steps - self.limit // 2
+        self.seen = 0
+        self.totals: dict[Node, Tensor] = {}  # gradients so far, of what is used more than once
+        self.before: dict[Node, Value] = {}
+        self.uses: dict[Node, int] = {}
+        self.steps: list[Step] = []
+        self.made: dict[Node, Made] = {}
+        self.constants: dict[str, Made] = {}
+        self.nan_seen = False
+
+    def run(self, seed: Tensor) -> Explanation:
+        leaves = leaves_of(self.order)
+        explanation = Explanation(self.names.of(self.root), _value(seed))
+        self.nan_seen = explanation.seed.nans > 0
+        retained = [(n.extra, n.extra.grad) for n in self.order if n.extra is not None and n.extra.retain]
+        anomaly = anomaly_mode.set(False)  # a NaN is to be shown here, not raised
+        try:
+            found = run_backward([self.root], [seed], True, False, wanted=leaves, watch=self.watch)
+        finally:
+            anomaly_mode.reset(anomaly)
+            for extra, grad in retained:
+                extra.grad = grad
+        self._describe(self.root)
+        shown = leaves if len(leaves) <= self.limit else [leaf for leaf in leaves if leaf in self.made][: self.limit]
+        for leaf in shown:
+            if leaf in found:
+                self._describe(leaf)
+                explanation.gradients[self.names.of(leaf)] = self._gradient(leaf, found[leaf])
+        explanation.more_leaves = len(leaves) - len(shown)
+        explanation.steps, explanation.total_steps = self.steps, self.seen
+        explanation.left_out = self.seen - len(self.steps)
+        made = [self.made[node] for node in reversed(self.order) if node in self.made]
+        sources = [m for m in made if m.kind == "leaf"] + list(self.constants.values())
+        explanation.made = sources + [m for m in made if m.kind == "operation"]
+        return explanation
+
+    def _gradient(self, leaf: Leaf, grad: Tensor) -> Gradient:
+        value, held = _value(grad), leaf.grad
+        if held is None:
+            return Gradient(self.names.of(leaf), value, None, value)
+        return Gradient(self.names.of(leaf), value, _value(held.detach()), _value(held.detach() + grad.detach()))
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    def watch(self, node: Node, grad: Any, grads: tuple) -> None:
+        """Called by the engine with the complete upstream gradient and what the rule makes of it."""
+        self.seen += 1
+        if self.first < self.seen <= self.last:
+            for child, given in zip(node.inputs, grads, strict=True):
+                if child is not None and given is not None and self.consumers[child] > 1:
+                    self._add(child, _conform(given, child.layout, node) if _differs(given, child) else given)
+            return
+        made = self._describe(node)
+        names = [self.names.of(port) for port in self._ports(node)] or [made.name]
+        upstreams = grad if isinstance(grad, dict) else {0: grad}
+        upstream = {names[k]: _value(u) for k, u in sorted(upstreams.items())}
+        rules = _Rules(self, node, names)
+        contributions = []
+        for place, (child, given) in enumerate(zip(node.inputs, grads, strict=True)):
+            if child is not None:
+                contributions.append(self._contribution(node, rules, place, child, given))
+        notes = []
+        if node.extra is not None and node.extra.hooks:
+            notes.append(f"a hook has seen, and may have changed, {made.name}.grad")
+        amounts = [c.amount for c in contributions if c.amount is not None]
+        if not self.nan_seen and any(a.nans for a in amounts):
+            self.nan_seen = True
+            notes.append("the first NaN of the pass appears here")
+        self.steps.append(
+            Step(
+                self.seen, made.name, made.operation, made.expression, made.inputs, made.source, made.value, upstream,
+                tuple(contributions), tuple(notes),
+            )
+        )  # fmt: skip
+
+    def _contribution(self, node: Node, rules: _Rules, place: int, child: Node, given: Tensor | None) -> Contribution:
+        to = self._describe(child).name if type(child) is not Port else self._describe_port(child)
+        local, local_value, rule = rules.of(place, given)
+        if given is None:
+            return Contribution(to, local, local_value, rule, None, None, None, "the derivative is 0: nothing is added")
+        notes = []
+        if _differs(given, child):
+            axes = _stretched_axes(given.shape, child.layout.shape)
+            if axes:
+                rule = f"sum({rule}, axis={axes[0] if len(axes) == 1 else axes})"
+                of = "axis " + str(axes[0]) if len(axes) == 1 else "axes " + ", ".join(map(str, axes))
+                notes.append(f"{to} was broadcast: summed over {of}")
+            if given.dtype != child.layout.dtype:
+                notes.append(f"converted back to {child.layout.dtype.name}")
+            given = _conform(given, child.layout, node)
+        before, total = self._add(child, given)
+        amount = _value(given)
+        after = amount if before is None else _value(total)
+        if self.uses[child] > 1:
+            notes.insert(0, f"{_ordinal(self.uses[child])} use of {to}: gradients add")
+        return Contribution(to, local, local_value, rule, amount, before, after, "; ".join(notes))
+
+    def _add(self, child: Node, given: Tensor) -> tuple[Value | None, Tensor]:
+        """Keep the sum of what has arrived for a node, as the engine does, in memory of our own."""
+        self.uses[child] = self.uses.get(child, 0) + 1
+        if self.consumers[child] < 2:
+            return None, given
+        before = self.totals.get(child)
+        if before is None:
+            self.totals[child] = given
+            return None, given
+        value = _value(before)
+        total = self.totals[child] = before.detach() + given.detach()
+        return value, total
+
+    # --- what was made ------------------------------------------------------------------------------------------------
+
+    def _ports(self, node: Node) -> list[Node]:
+        ports = self.ports.get(node)
+        return [ports[k] for k in sorted(ports)] if ports else []
+
+    def _describe_port(self, port: Node) -> str:
+        self._describe(port.inputs[0])  # type: ignore[arg-type]
+        return self.names.of(port)
+
+    def operand_names(self, node: Any) -> tuple[list[str], dict[int, Any]]:
+        """What to call each operand of a node, and those that are Python numbers by place."""
+        shown, numbers = [], {}
+        if type(node) in (Leaf, Port):
+            return shown, numbers
+        for place, (edge, operand) in enumerate(zip(node.inputs, operands(node), strict=True)):
+            if edge is not None:
+                shown.append(self.names.of(edge))
+            elif operand is UNKNOWN:
+                shown.append("(a constant)")
+            elif isinstance(operand, tuple):
+                shown.append(self._constant(operand[0]))
+            else:
+                numbers[place] = operand
+                shown.append(f"{operand:.6g}")
+        return shown, numbers
+
+    def _constant(self, tensor: Tensor) -> str:
+        name = self.names.of_constant(tensor)
+        if name is None:
+            return number_text(tensor.item()) if tensor.size == 1 else f"tensor{tensor.shape}"
+        if name not in self.constants:
+            layout = tensor._layout
+            self.constants[name] = Made(
+                name, "constant", "", name, (), layout.shape, layout.dtype.name, _value(tensor.detach()), None
+            )
+        return name
+
+    def _describe(self, node: Node) -> Made:
+        found = self.made.get(node)
+        if found is not None:
+            return found
+        if type(node) is Port:
+            return self._describe(node.inputs[0])  # type: ignore[arg-type]
+        name, layout = self.names.of(node), node.layout
+        data = self.known.of(node)
+        value = None if data is None else Value.of(_array(data, layout.device))
+        if type(node) is Leaf:
+            made = Made(name, "leaf", "", name, (), layout.shape, layout.dtype.name, value, None)
+        else:
+            shown, _ = self.operand_names(node)
+            inputs = tuple(self.names.of(edge) for edge in node.inputs if edge is not None)
+            trace = node.extra.trace if node.extra is not None else None
+            source = None if trace is None else f"{trace.file}:{trace.number}: {trace.code}"
+            made = Made(
+                name, "operation", operation_name(node), expression_text(node, shown), inputs, layout.shape,
+                layout.dtype.name, value, source,
+            )  # fmt: skip
+        self.made[node] = made
+        return made
+
+
+class _Rules:
+    """The derivative of one node in words and numbers."""
+
+    def __init__(self, recorder: _Recorder, node: Any, results: Sequence[str]) -> None:
+        self.recorder, self.node, self.results = recorder, node, results
+        self.shown, self.numbers = recorder.operand_names(node)
+        self.derivative = None
+        if isinstance(node, ElementwiseNode):
+            results = [*results, *(f"out{k}" for k in range(len(results), len(node.recipe.formula.outputs)))]
+            self.derivative = Derivative(node, self.shown, results, self.numbers)
+
+    def of(self, place: int, given: Tensor | None) -> tuple[str | None, float | None, str]:
+        """(local derivative, its value, rule) for the operand at `place`."""
+        node, result = self.node, self.results[0]
+        upstream = f"{result}.grad"
+        if self.derivative is None:
+            return None, None, rule_text(node, place, upstream, result, self.shown)
+        position = sum(edge is not None for edge in node.inputs[:place])
+        local = self.derivative.local_text(position)
+        product = self.derivative.product_text(position) or f"{upstream} * d{result}/d{self.shown[place]}"
+        value = None
+        if node.layout.size == 1 and (node.inputs[place].layout.size == 1):
+            value = self.derivative.local_value(position, self._input, self._output)
+        return local, value, product
+
+    def _input(self, place: int) -> Any:
+        if place in self.numbers:
+            return self.numbers[place]
+        edge = self.node.inputs[place]
+        if edge is not None:
+            return self.recorder.known.of(edge)
+        operand = operands(self.node)[place]
+        return None if operand is UNKNOWN else operand[0]._data
+
+    def _output(self, place: int) -> Any:
+        return self.recorder.known.of(self.node)
+
+
+def _differs(given: Tensor, child: Node) -> bool:
+    return given.shape != child.layout.shape or given.dtype != child.layout.dtype
+
+
+def _stretched_axes(shape: tuple[int, ...], original: tuple[int, ...]) -> tuple[int, ...]:
+    missing = len(shape) - len(original)
+    return tuple(
+        k for k, size in enumerate(shape) if k < missing or (original[k - missing] == 1 and size != 1)
+    )
+
+
+def _ordinal(number: int) -> str:
+    if number <= len(_ORDINALS):
+        return _ORDINALS[number - 1]
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
