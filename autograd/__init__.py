@@ -25,6 +25,7 @@ from autograd.dtypes import (
     uint64,
 )
 from autograd.engine import gradients
+from autograd.explain import explain
 from autograd.function import Function, once_differentiable
 from autograd.functional import (
     checkpoint,

@@ -6,6 +6,7 @@ function of reals computes integers in the default dtype, float32. uint64 with a
 
 from __future__ import annotations
 
+import builtins
 from functools import cache
 from typing import Any
 
@@ -68,8 +69,8 @@ def result_type(*operands: Any) -> np.dtype:
     >>> ag.result_type(ag.int8, ag.int16), ag.result_type(ag.float32, 2.5)
     (dtype('int16'), dtype('float32'))
     """
-    numbers = [o for o in operands if type(o) in (int, float, type(True))]
-    strong = [getattr(o, "dtype", o) for o in operands if type(o) not in (int, float, type(True))]
+    numbers = [o for o in operands if type(o) in (int, float, builtins.bool)]
+    strong = [getattr(o, "dtype", o) for o in operands if type(o) not in (int, float, builtins.bool)]
     if not strong:
         kinds = {type(n) for n in numbers}
         return default_float if float in kinds else default_int if int in kinds else bool

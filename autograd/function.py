@@ -7,9 +7,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from autograd.engine import Node, Port, remember_caller
+from autograd.graph import Node, Port, changed_since, remember_caller
 from autograd.mode import anomaly_mode, grad_mode, no_grad
-from autograd.ops.elementwise import _modified
 from autograd.tensor import Tensor, Version, version_of
 
 
@@ -84,7 +83,7 @@ class FunctionNode(Node):
                 several = len(self.layouts) > 1
                 tensor._edge = (Port(self, place, layout) if several else self) if grad_mode.get() else None
             if now != count:
-                raise _modified(self.name, "a saved tensor", tensor.shape, count, now)
+                raise changed_since(self.name, "a saved tensor", tensor.shape, count, now)
             found.append(tensor)
         return tuple(found)
 

@@ -19,6 +19,7 @@ from autograd.ops.reduce import sum as sum_
 from autograd.ops.shape import reshape, stack
 from autograd.tensor import Tensor
 
+
 def _as_float(value: Any, name: str, index: int) -> Tensor:
     tensor = asarray(value)
     if tensor.dtype.kind != "f":

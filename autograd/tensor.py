@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autograd.engine import Leaf, Node, backward
+from autograd.engine import backward
+from autograd.graph import Leaf, Node
 from autograd.mode import grad_mode
 from kernels.layout import Layout, layout_of
 
@@ -281,6 +282,16 @@ def wrap(data: Any, edge: Node | None = None) -> Tensor:
     out._data = data
     out._layout = layout_of(data)
     out._edge = edge
+    out._version = None
+    return out
+
+
+def tensor_of(data: Any, layout: Layout) -> Tensor:
+    """A tensor around an array whose layout is known."""
+    out = _new(Tensor)
+    out._data = data
+    out._layout = layout
+    out._edge = None
     out._version = None
     return out
 

@@ -1,24 +1,24 @@
-"""What this machine can do at most: multiply-adds per second, and bytes copied per second, measured in the same run.
+"""What this machine can do at most: multiply-adds per second, and bytes copied per second.
 
-A peak is the best that was ever seen in the process: ask again later and it can only have risen.
+They take their turns in every contest, so that they meet the same noise as the work they are the measure for; and as
+noise only ever hides speed, a peak is the highest rate that was seen in the process.
 """
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from kernels import cpu, formulas
 from kernels.cpu.compiler import kernel
 
 _CHAIN = 16  # multiply-adds per element of `multiply_add_chain`
 _BLOCK = 4096  # elements of a work item
 _BLOCKS = 24  # per thread: together they stay in the second-level cache
-_REPEATS = 16
-_ROUNDS = 30
 _SMALLEST_COPY, _LARGEST_COPY = 1 << 18, 1 << 27  # bytes read and written together
-_COPIED_PER_SAMPLE = 1 << 25
 
-_best: dict[object, float] = {}
+_highest: dict[Hashable, float] = {}
 
 
 @kernel
@@ -32,69 +32,46 @@ def multiply_add_chain(low: "int64", high: "int64", x: "T*", f: "T", a: "T"):  #
         x[element] = (((value * f + a) * f + a) * f + a) * f + a
 
 
-def arithmetic_peak(threads: int = 1, dtype: str = "float32") -> float:
-    """Operations per second of fused multiply-adds (two operations each) on so many threads."""
+@dataclass(frozen=True)
+class Peak:
+    """Work whose rate is a limit of the machine: one `run()` does `amount` operations, or moves as many bytes."""
+
+    key: Hashable
+    run: Callable[[], None]
+    amount: float
+
+    def risen(self, rate: float) -> float:
+        """The highest rate seen in this process, this one included."""
+        _highest[self.key] = max(rate, _highest.get(self.key, 0.0))
+        return _highest[self.key]
+
+
+@cache
+def arithmetic(threads: int = 1, dtype: str = "float32") -> Peak:
+    """Fused multiply-adds, each of which counts as two operations."""
     chain = multiply_add_chain[np.dtype(dtype)]
     blocks = _BLOCKS * threads
     x = np.ones(blocks * _BLOCK, dtype)
-    work = _CHAIN * _BLOCK
+    work = _CHAIN * _BLOCK if threads > 1 else 0
 
     def run() -> None:
-        for _ in range(_REPEATS):
-            chain(blocks, x, 0.5, 0.5, work=work)  # 1 * 0.5 + 0.5 stays 1, however often
+        chain(blocks, x, 0.5, 0.5, work=work)  # 1 * 0.5 + 0.5 stays 1, however often
 
-    return _risen(("arithmetic", threads, dtype), 2.0 * _CHAIN * x.size * _REPEATS / _shortest(run))
+    return Peak(("arithmetic", threads, dtype), run, 2.0 * _CHAIN * x.size)
 
 
-def copy_peak(traffic: float, threads: int = 1) -> float:
-    """Bytes per second (read and written) of a copy that moves about as many bytes as the work it is the measure for.
+def copying(traffic: float, threads: int = 1) -> Peak:
+    """A copy that moves about as many bytes (read and written) as the work it is the measure for.
 
     From a cache more is to be had than from memory, so a copy of 64 MB would be no measure for arrays of 64 KB.
     """
-    from kernels import cpu, formulas
-
-    size = _copy_size(traffic)
+    size = min(max(1 << max(int(traffic) - 1, 0).bit_length(), _SMALLEST_COPY), _LARGEST_COPY)
     source, target = np.ones(size // 8, np.float32), np.empty(size // 8, np.float32)
-    repeats = max(1, _COPIED_PER_SAMPLE // size)
 
-    def copy_with_numpy() -> None:
-        for _ in range(repeats):
-            np.copyto(target, source)
+    def on_one_thread() -> None:
+        np.copyto(target, source)
 
-    def copy_on_threads() -> None:
-        for _ in range(repeats):
-            cpu.apply(formulas.positive, source, out=target)
+    def on_several() -> None:
+        cpu.apply(formulas.positive, source, out=target)
 
-    copies = (copy_with_numpy, copy_on_threads) if threads > 1 else (copy_with_numpy,)  # NumPy copies on one thread
-    return _risen(("copy", size, threads), size * repeats / min(map(_shortest, copies)))
-
-
-def known_arithmetic_peak(threads: int = 1, dtype: str = "float32") -> float:
-    """`arithmetic_peak`, measured once in a process."""
-    return _best.get(("arithmetic", threads, dtype)) or arithmetic_peak(threads, dtype)
-
-
-def known_copy_peak(traffic: float, threads: int = 1) -> float:
-    """`copy_peak`, measured once for each size in a process."""
-    return _best.get(("copy", _copy_size(traffic), threads)) or copy_peak(traffic, threads)
-
-
-def _copy_size(traffic: float) -> int:
-    """The next power of two, between what is timed well and what is surely in memory, not in a cache."""
-    return min(max(1 << max(int(traffic) - 1, 0).bit_length(), _SMALLEST_COPY), _LARGEST_COPY)
-
-
-def _risen(key: object, value: float) -> float:
-    _best[key] = max(value, _best.get(key, 0.0))
-    return _best[key]
-
-
-def _shortest(run: Callable[[], None]) -> float:
-    """The best of some rounds, in seconds, after one that is not timed."""
-    run()
-    times = []
-    for _ in range(_ROUNDS):
-        begin = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begin)
-    return min(times)
+    return Peak(("copy", size, threads), on_several if threads > 1 else on_one_thread, float(size))

@@ -11,10 +11,11 @@ import numpy as np
 from bench import harness, peaks
 
 PEERS = ("numpy", "torch")
+PAUSE = 0.05  # seconds before a sample on several threads
 HEADINGS = ("case", "size", "time", "GFLOP/s", "GB/s", "of peak", "x NumPy", "x PyTorch", "")
 LEGEND = (
-    "time: best of the rounds, one call. of peak: of multiply-adds per second where GFLOP/s are given, else of a copy of as many "
-    "bytes.\nx NumPy, x PyTorch: their time over ours, so above 1 we are faster; measured in turns with ours."
+    "time: the best of the rounds. of peak: of the machine's multiply-adds where GFLOP/s are given, else of a copy that moves as\n"
+    "many bytes, both timed in turns with the case. x NumPy, x PyTorch: their time over ours, so\nabove 1 ours is faster."
 )
 
 
@@ -43,6 +44,7 @@ class Case:
     name: str
     size: str
     make: Callable[[], Work]
+    large: bool = False  # takes seconds; left out of a quick look
 
     @property
     def label(self) -> str:
@@ -61,7 +63,7 @@ class Row:
     traffic_rate: float | None
     fraction_of_peak: float | None
     ratios: dict[str, float]
-    cpu_ratios: dict[str, float]
+    cpu_ratios: dict[str, float | None]
     rounds: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,28 +83,44 @@ class Row:
         ]
 
 
-def measure(case: Case, threads: int = 1, rounds: int = harness.ROUNDS, budget: float = 20.0) -> Row:
-    """Check, warm up and time a case; see `harness.compare`."""
-    work = case.make()
-    pause = 0.05 if threads > 1 else 0.0
+def measure(
+    case: Case, work: Work | None = None, threads: int = 1, rounds: int = harness.ROUNDS, budget: float = 20.0
+) -> Row:
+    """Check, warm up and time a case against its peers and against what the machine can do; see `harness.compare`.
+
+    `work` is what `case.make()` gave, if it was called already.
+    """
+    work = work or case.make()
+    taking_part = dict(work.contenders)
+    peak = peaks.arithmetic(threads, work.dtype) if work.operations else None
+    if peak is None and work.traffic:
+        peak = peaks.copying(work.traffic, threads)
+    if peak is not None:
+        taking_part["peak"] = peak.run
     result = harness.compare(
-        work.contenders, work.reference, work.tolerance, work.scale, rounds,
-        per_call=work.per_call, pause=pause, budget=budget,
+        taking_part, work.reference, work.tolerance, work.scale, rounds,
+        per_call=work.per_call, pause=PAUSE if threads > 1 else 0.0, budget=budget, unchecked=("peak",),
     )  # fmt: skip
     seconds = result["ours"].best
     operation_rate = work.operations / seconds if work.operations else None
     traffic_rate = work.traffic / seconds if work.traffic else None
     fraction = None
-    if operation_rate is not None:
-        fraction = operation_rate / peaks.known_arithmetic_peak(threads, work.dtype)
-    elif traffic_rate is not None:
-        fraction = traffic_rate / peaks.known_copy_peak(work.traffic, threads)
-    present = [peer for peer in result.timings if peer != "ours"]
-    ratios = {peer: result.ratio(peer) for peer in present}
-    cpu_ratios = {peer: result.cpu_ratio(peer) for peer in present} if threads == 1 else {}
+    if peak is not None:
+        peak_rate = peak.risen(peak.amount / (result["peak"].best * work.per_call))
+        fraction = (operation_rate or traffic_rate or 0.0) / peak_rate
+    present = [peer for peer in PEERS if peer in result.timings]
     return Row(
-        case.family, case.name, case.size, seconds, operation_rate, traffic_rate, fraction, ratios, cpu_ratios, result.rounds
-    )  # type: ignore[arg-type]
+        case.family,
+        case.name,
+        case.size,
+        seconds,
+        operation_rate,
+        traffic_rate,
+        fraction,
+        {peer: result.timings[peer].best / seconds for peer in present},
+        {peer: result.cpu_ratio(peer) for peer in present} if threads == 1 else {},
+        result.rounds,
+    )
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from math import inf
 
 import autograd as ag
-from autograd.ops.elementwise import OPERATIONS, update_in_place
+from autograd.ops.elementwise import OPERATIONS
+from autograd.ops.inplace import update_in_place
 
 
 def _gradients(parameters: ag.Tensor | Iterable[ag.Tensor]) -> list[ag.Tensor]:

@@ -101,6 +101,7 @@ class Explanation:
     gradients: for each leaf what it gets in the whole pass.
     total_steps, left_out: all steps there were, and how many of them in the middle `steps` leaves out.
     more_leaves: how many leaves `gradients` leaves out.
+    gap, gap_size: the place in `made` where results are left out (from there on in several places), and how many.
     """
 
     name: str
@@ -111,6 +112,8 @@ class Explanation:
     total_steps: int = 0
     left_out: int = 0
     more_leaves: int = 0
+    gap: int = 0
+    gap_size: int = 0
 
     def __str__(self) -> str:
         from autograd.explain.text import explanation_text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autograd.engine import Leaf, Node, Port
-from autograd.ops.elementwise import ElementwiseNode
+from autograd.graph import Leaf, Node, Port
+from autograd.ops.derivative import ElementwiseNode
 from autograd.tensor import Tensor, version_of
 from kernels import backend_for
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from autograd.engine import Leaf, Node, Port
+from autograd.graph import Leaf, Node, Port
 from autograd.tensor import Tensor
 
 _LOOKED_AT = 100  # entries of a list of tensors that get names
@@ -51,6 +51,10 @@ class Names:
     def of_constant(self, tensor: Tensor) -> str | None:
         """The name of a tensor without gradient, None where it has none."""
         return self._constants.get(id(tensor))
+
+    def of_array(self, array: Any) -> str | None:
+        """The name of the tensor without gradient that an array belongs to."""
+        return next((self._constants[id(t)] for t in self._tensors if t._data is array), None)
 
 
 def given_names(names: Any) -> Iterator[tuple[str, Tensor]]:

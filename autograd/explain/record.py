@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from autograd.engine import Leaf, Node, Port, _conform, count_consumers, run_backward, seed_for, topological_order
+from autograd.engine import _conform, run_backward, seed_for
 from autograd.explain.explanation import Contribution, Explanation, Gradient, Made, Step
 from autograd.explain.known import UNKNOWN, Known, operands
 from autograd.explain.names import Names, given_names, leaves_of, names_in
 from autograd.explain.rules import Derivative, expression_text, operation_name, rule_text
 from autograd.explain.values import Value, number_text
+from autograd.graph import Leaf, Node, Port, count_consumers, topological_order
 from autograd.mode import anomaly_mode, detect_anomaly, enable_grad, grad_mode
-from autograd.ops.elementwise import ElementwiseNode
+from autograd.ops.derivative import ElementwiseNode
 from autograd.tensor import Tensor
 from kernels import backend_for
 
@@ -55,12 +56,24 @@ def explain(
             is given.
 
     >>> import autograd as ag
-    >>> e = ag.explain(lambda x, y: x * y + x, 2.0, 3.0)  # doctest: +NORMALIZE_WHITESPACE
-    The backward pass of %3 = x + %2: 2 steps
+    >>> e = ag.explain(lambda x, y: x * y, 2.0, 3.0)  # doctest: +ELLIPSIS
+    The backward pass of %0 = x * y: 1 step
     <BLANKLINE>
     forward
-      x            = 2.000   leaf
-    ...
+      x           = 2.000   leaf
+      y           = 3.000   leaf
+      %0 = x * y  = 6.000
+    <BLANKLINE>
+    backward: the gradient of a result, times the local derivative, is added to the gradient of each input
+      %0.grad = 1.000   where it starts
+    <BLANKLINE>
+      1. %0 = x * y   # ...
+         d%0/dx = y = 3.000  x.grad = 1.000 * 3.000 = 3.000
+         d%0/dy = x = 2.000  y.grad = 1.000 * 2.000 = 2.000
+    <BLANKLINE>
+    gradients of the leaves (the pass ran on the side: no .grad has changed)
+      x.grad  = 3.000
+      y.grad  = 2.000
     """
     caller = sys._getframe(1)
     if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 2):
@@ -223,10 +236,21 @@ class _Recorder:
         explanation.more_leaves = len(leaves) - len(shown)
         explanation.steps, explanation.total_steps = self.steps, self.seen
         explanation.left_out = self.seen - len(self.steps)
-        made = [self.made[node] for node in reversed(self.order) if node in self.made]
-        sources = [m for m in made if m.kind == "leaf"] + list(self.constants.values())
-        explanation.made = sources + [m for m in made if m.kind == "operation"]
+        self._list_made(explanation)
         return explanation
+
+    def _list_made(self, explanation: Explanation) -> None:
+        made = [self.made[node] for node in reversed(self.order) if type(node) is Leaf and node in self.made]
+        made += self.constants.values()
+        for node in reversed(self.order):
+            if type(node) in (Leaf, Port):
+                continue
+            if node in self.made:
+                made.append(self.made[node])
+            else:
+                explanation.gap = explanation.gap or len(made)
+                explanation.gap_size += 1
+        explanation.made = made
 
     def _gradient(self, leaf: Leaf, grad: Tensor) -> Gradient:
         value, held = _value(grad), leaf.grad
@@ -321,7 +345,7 @@ class _Recorder:
             if edge is not None:
                 shown.append(self.names.of(edge))
             elif operand is UNKNOWN:
-                shown.append("(a constant)")
+                shown.append(self.names.of_array(getattr(node, "targets", None)) or "(a constant)")
             elif isinstance(operand, tuple):
                 shown.append(self._constant(operand[0]))
             else:

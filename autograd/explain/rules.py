@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autograd.explain.values import number_text
-from autograd.ops.elementwise import ElementwiseNode
+from autograd.ops.derivative import ElementwiseNode
 from kernels import scalar
 from kernels.scalar import ONE, rebuild, variable
 

@@ -78,18 +78,24 @@ class Value:
         """Whether there is exactly one element."""
         return self.low is not None and all(size == 1 for size in self.shape)
 
-    def __str__(self) -> str:
-        if self.is_number and not self.shape:
-            return number_text(self.elements)
+    @property
+    def contents(self) -> str:
+        """The elements without the shape."""
         if self.low is None:
-            return f"{self.shape} empty"
+            return "no elements"
         if _count(self.shape) <= _SHOWN:
             return _nested(self.elements)
         first = ", ".join(map(number_text, self.elements))
         if self.nans:
-            return f"{self.shape} [{first}, ...] of which {self.nans} nan"
+            return f"[{first}, ...] {self.nans:,} of {_count(self.shape):,} are nan"
+        if self.low == self.high:
+            return f"all {number_text(self.low)}"
         low, mean, high = (number_text(v) for v in (self.low, self.mean, self.high))  # type: ignore[arg-type]
-        return f"{self.shape} [{first}, ...] min {low} mean {mean} max {high}"
+        return f"[{first}, ...] min {low} mean {mean} max {high}"
+
+    def __str__(self) -> str:
+        large = self.low is None or _count(self.shape) > _SHOWN
+        return f"{self.shape} {self.contents}" if large else self.contents
 
 
 def _count(shape: tuple[int, ...]) -> int:
@@ -101,8 +107,3 @@ def _count(shape: tuple[int, ...]) -> int:
 
 def _nested(elements: Any) -> str:
     return f"[{', '.join(map(_nested, elements))}]" if isinstance(elements, list) else number_text(elements)
-
-
-def value_text(value: Value | None) -> str:
-    """The value, or that it is not known."""
-    return NOT_KEPT if value is None else str(value)

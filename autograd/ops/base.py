@@ -5,9 +5,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from autograd.engine import Node, remember_caller
+from autograd.graph import Node, changed_since, remember_caller
 from autograd.mode import anomaly_mode, grad_mode
-from autograd.ops.elementwise import _modified
 from autograd.tensor import Tensor, Version, version_of, wrap, wrap_view
 from kernels import backend_for
 
@@ -67,14 +66,14 @@ class Operation(Node):
         """A saved operand, unless it was changed since."""
         tensor, version = self.saved[index]  # type: ignore[index]
         if version_of(tensor) != version:
-            raise _modified(self.name, "an operand", tensor.shape, version, version_of(tensor))
+            raise changed_since(self.name, "an operand", tensor.shape, version, version_of(tensor))
         return tensor
 
     def result(self) -> Tensor:
         """The saved result, unless it was changed since."""
         data, version, count = self.kept  # type: ignore[misc]
         if version.count != count:
-            raise _modified(self.name, "its result", self.layout.shape, count, version.count)
+            raise changed_since(self.name, "its result", self.layout.shape, count, version.count)
         out = wrap(data, self if grad_mode.get() else None)
         out._version = version
         return out

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autograd import dtypes
-from autograd.engine import Leaf
+from autograd.graph import Leaf
 from autograd.mode import grad_mode
 from autograd.ops.base import Operation
 from autograd.tensor import Tensor, wrap

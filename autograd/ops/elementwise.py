@@ -12,19 +12,16 @@ from typing import Any
 import numpy as np
 
 from autograd import dtypes
-from autograd.engine import Leaf, Node, Port, remember_caller
+from autograd.graph import Port, remember_caller
 from autograd.mode import anomaly_mode, grad_mode
-from autograd.tensor import Tensor, Version, version_of
+from autograd.ops.derivative import ElementwiseNode, Recipe
+from autograd.tensor import Tensor, tensor_of
 from kernels import backend_for, formulas
 from kernels.formula import Formula
 from kernels.layout import Layout
 
 _PLANS = 1 << 12  # plans kept per operation
 _NUMBERS = (float, int, bool)
-_new = Tensor.__new__
-
-GRADIENT, OUTPUT = -1, -2  # sources of a gradient formula's operands, besides the saved inputs 0, 1, ...
-
 
 class Plan:
     """What one operation does with operands of given layouts: the kernel's plan and what to record.
@@ -82,11 +79,11 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
             elif hasattr(operand, "call_operation"):  # a stand-in inside a fused function
                 return operand.call_operation(self, operands, values)
             else:
-                return self.run([_operand(o, self.name) for o in operands], values)
+                return self.run([operand(o, self.name) for o in operands], values)
         key = tuple(kinds)
         plan = self._plans.get(key) or self._make_plan(key)
         if plan.checks is not None:
-            _check_numbers(self.name, operands, plan.checks)
+            check_numbers(self.name, operands, plan.checks)
         results = plan.call(*data, *self._prepared(values)) if values else plan.call(*data)
         return self._finish(plan, results, operands, values)
 
@@ -103,7 +100,7 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
         """Wrap the results, and record the operation where an operand requires grad."""
         several = len(plan.layouts) > 1
         arrays = data if several else (data,)
-        outputs = tuple([_tensor(d, layout) for d, layout in zip(arrays, plan.layouts, strict=True)])
+        outputs = tuple([tensor_of(d, layout) for d, layout in zip(arrays, plan.layouts, strict=True)])
         if plan.records and grad_mode.get():
             edges = tuple([o._edge if isinstance(o, Tensor) else None for o in operands])
             if any(edges):
@@ -281,16 +278,7 @@ def _short_unary(operation: Elementwise) -> Callable:
     return unary
 
 
-def _tensor(data: Any, layout: Layout) -> Tensor:
-    out = _new(Tensor)
-    out._data = data
-    out._layout = layout
-    out._edge = None
-    out._version = None
-    return out
-
-
-def _operand(value: Any, name: str) -> Any:
+def operand(value: Any, name: str) -> Any:
     """An operand that is neither Tensor nor Python number, made into one of them."""
     if isinstance(value, Tensor) or type(value) in _NUMBERS or hasattr(value, "call_operation"):
         return value
@@ -303,232 +291,11 @@ def _operand(value: Any, name: str) -> Any:
     )
 
 
-def _check_numbers(name: str, operands: Sequence[Any], dtype: np.dtype) -> None:
+def check_numbers(name: str, operands: Sequence[Any], dtype: np.dtype) -> None:
     bounds = np.iinfo(dtype)
     for number in operands:
         if not isinstance(number, Tensor) and not bounds.min <= number <= bounds.max:
             raise OverflowError(f"{name}: the number {number} is out of bounds for {dtype}")
-
-
-# --- the derivative --------------------------------------------------------------------------------------------------
-
-
-class Recipe:
-    """How the gradients of an operation are computed, for a given choice of inputs that need one.
-
-    gradient: the elementwise operation that computes those gradients that take computing; None if none does.
-    sources: where its operands come from: (0, place among the saved), (GRADIENT, k) or (OUTPUT, k).
-    results: for each input None, GRADIENT to pass the upstream one on, or the place in the operation's results.
-    saved: the numbers of the inputs to save.
-    formula, derived: the operation's formula, and that of its gradients: what `explain` shows.
-    """
-
-    __slots__ = ("fresh", "gradient", "name", "results", "saved", "saves_output", "several", "simple", "sources", "formula", "derived")
-
-    def __init__(self, operation: Elementwise, needs: tuple[bool, ...]) -> None:
-        formula = operation.formula
-        derived = formula.gradient(needs)
-        self.name, self.formula, self.derived = operation.name, formula, derived
-        self.several = len(formula.outputs) > 1
-        self.results: list[int | None] = []
-        computed: list[int] = []
-        position = 0
-        for needed in needs:
-            place: int | None = None
-            if needed:
-                if derived.is_identity(position) and not self.several:
-                    place = GRADIENT
-                elif not derived.is_zero(position):
-                    place = len(computed)
-                    computed.append(position)
-                position += 1
-            self.results.append(place)
-        self.fresh = GRADIENT not in self.results
-        self.gradient = Elementwise(derived.select(computed)) if computed else None
-        roles = [_source(role) for role in self.gradient.formula.roles] if self.gradient else []
-        self.saved = tuple(sorted({place for kind, place in roles if kind == 0}))
-        self.sources = [(k, self.saved.index(p) if k == 0 else p) for k, p in roles]
-        self.saves_output = any(kind == OUTPUT for kind, _ in roles)
-        # The ordinary case, in one line of `backward`: (gradient, one saved operand) -> one result.
-        is_pair = self.sources == [(GRADIENT, 0), (0, 0)] and len(self.saved) == 1
-        one = self.gradient is not None and len(computed) == 1 and self.gradient.short is not None
-        self.simple = self.gradient.short if is_pair and one and not self.several else None
-
-
-def _source(role: tuple[str, int]) -> tuple[int, int]:
-    kind, place = role
-    return {"gradient": GRADIENT, "output": OUTPUT, "input": 0}[kind], place
-
-
-class ElementwiseNode(Node):
-    """A recorded elementwise operation."""
-
-    __slots__ = ("fresh", "recipe", "values", "versions")
-
-    def __init__(self, recipe: Recipe, edges: tuple, layout: Layout, saved: Sequence[Any], values: tuple) -> None:
-        self.inputs = edges
-        self.layout = layout
-        self.extra = self.kept = None
-        self.recipe = recipe
-        self.fresh = recipe.fresh
-        self.values = values
-        self.saved = tuple(saved)
-        self.versions = tuple([version_of(s) if isinstance(s, Tensor) else 0 for s in saved])
-
-    @property
-    def name(self) -> str:
-        return self.recipe.name
-
-    def keep_outputs(self, outputs: Sequence[Tensor]) -> None:
-        """Save the results, as arrays: a node must not hold a tensor that leads back to it."""
-        kept = []
-        for out in outputs:
-            if out._version is None:
-                out._version = Version()
-            kept.append((out._data, out._layout, out._version, out._version.count))
-        self.kept = tuple(kept)
-
-    def backward(self, grad: Any) -> Any:
-        recipe = self.recipe
-        if recipe.simple is not None:
-            saved = self.saved[0]
-            if isinstance(saved, Tensor) and saved._version is not None:
-                self._check(0)
-            result = recipe.simple(grad, saved)
-            return tuple([None if r is None else grad if r == GRADIENT else result for r in recipe.results])
-        computed: Any = ()
-        if recipe.gradient is not None:
-            operands = [self._operand(kind, place, grad) for kind, place in recipe.sources]
-            short = recipe.gradient.short
-            computed = short(*operands) if short is not None else recipe.gradient.run(operands, self.values)
-            if type(computed) is not tuple:
-                computed = (computed,)
-        return tuple([None if r is None else grad if r == GRADIENT else computed[r] for r in recipe.results])
-
-    def _check(self, place: int) -> None:
-        """Raise if a saved operand was changed since."""
-        saved = self.saved[place]
-        before, now = self.versions[place] or 0, version_of(saved)
-        if before != now:
-            raise _modified(self.name, "an operand", saved.shape, before, now)
-
-    def _operand(self, kind: int, place: int, grad: Any) -> Any:
-        if kind == GRADIENT:
-            return self._upstream(grad, place) if self.recipe.several else grad
-        if kind == OUTPUT:
-            return self._output(place)
-        saved = self.saved[place]
-        if isinstance(saved, Tensor) and saved._version is not None:
-            self._check(place)
-        return saved
-
-    def _upstream(self, grads: dict[int, Tensor], place: int) -> Tensor:
-        from autograd.ops.creation import zeros
-
-        layout = self.kept[place][1]
-        return grads[place] if place in grads else zeros(layout.shape, dtype=layout.dtype, device=layout.device)
-
-    def _output(self, place: int) -> Tensor:
-        data, layout, version, count = self.kept[place]
-        if version.count != count:
-            raise _modified(self.name, "its result", layout.shape, count, version.count)
-        out = _tensor(data, layout)
-        out._version = version
-        if grad_mode.get():
-            out._edge = Port(self, place, layout) if self.recipe.several else self
-        return out
-
-
-def _modified(name: str, what: str, shape: tuple, before: int, now: int) -> RuntimeError:
-    return RuntimeError(
-        f"backward of {name}: {what} (shape {shape}), saved for the gradient, was changed by an in-place operation since "
-        f"(version {before} then, {now} now); use the out-of-place form, or change a clone"
-    )
-
-
-# --- in place --------------------------------------------------------------------------------------------------------
-
-
-_additions: dict[tuple[Layout, Layout], Any] = {}
-
-
-def add_into(total: Tensor, grad: Tensor) -> None:
-    """total += grad, of equal shape and dtype, outside any graph, on memory that only the caller holds."""
-    key = total._layout, grad._layout
-    plan = _additions.get(key)
-    if plan is None:
-        if len(_additions) >= _PLANS:
-            _additions.clear()
-        into = (total._layout,), (0,)
-        plan = _additions[key] = backend_for(total.device).plan_for(formulas.add.hoisted, key, total.dtype, into)
-    plan.fill((total._data, grad._data))
-
-
-def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **parameters: float) -> Tensor:
-    """`target = operation(target, *others)` in target's own memory, as `target += other` does.
-
-    Recorded like the out-of-place form; tensors that had saved the old value notice at backward.
-
-    Raises:
-        RuntimeError: target is a leaf that requires grad (outside no_grad), or shares memory with another tensor while
-            the operation is recorded: the other's history would no longer tell how its values came about.
-        TypeError: the result's dtype is not the target's.
-        ValueError: the result's shape is not the target's.
-    """
-    name = f"in-place {operation.name}"
-    others = tuple(_operand(o, name) for o in others)
-    recording = grad_mode.get() and any(isinstance(o, Tensor) and o._edge is not None for o in (target, *others))
-    if recording:
-        _check_may_record(target, name)
-    if not target._data.flags.writeable:
-        raise ValueError(f"{name}: the tensor's memory is read-only")
-    before = _tensor(target._data, target._layout)
-    before._edge = target._edge
-    plan_kinds = tuple(o._layout if isinstance(o, Tensor) else type(o) for o in (target, *others))
-    plan = operation._plans.get(plan_kinds) or operation._make_plan(plan_kinds)
-    layout = plan.layouts[0]
-    if layout.dtype != target.dtype:
-        raise TypeError(f"{name}: the result is {layout.dtype} and does not fit the tensor's {target.dtype}; use astype")
-    if layout.shape != target.shape:
-        raise ValueError(f"{name}: the result has shape {layout.shape}, the tensor {target.shape}")
-    backend = backend_for(target.device)
-    if recording:
-        result = operation(before, *(before if o is target else o for o in others), **parameters)
-        node = result._edge
-        if isinstance(node, ElementwiseNode) and (anomaly_mode.get() or any(s is before for s in node.saved or ())):
-            before._data = backend.copy(before._data)
-        backend.copy(result._data, out=target._data)
-        target._edge = node
-    else:
-        if plan.checks is not None:
-            _check_numbers(name, (target, *others), plan.checks)
-        data = [o._data if isinstance(o, Tensor) else o for o in (target, *others)]
-        backend.apply(operation.formula, *data, out=target._data, dtype=target.dtype, **parameters)
-    count_change(target)
-    if recording and isinstance(target._edge, ElementwiseNode) and target._edge.recipe.saves_output:
-        target._edge.keep_outputs((target,))
-    return target
-
-
-def count_change(tensor: Tensor) -> None:
-    """Note that the tensor's memory was changed."""
-    if tensor._version is None:
-        tensor._version = Version()
-    tensor._version.count += 1
-
-
-def _check_may_record(target: Tensor, name: str) -> None:
-    if type(target._edge) is Leaf:
-        raise RuntimeError(
-            f"{name}: a leaf that requires grad (shape {target.shape}) cannot be changed in place while operations are "
-            "recorded; do it under no_grad(), or use the out-of-place form"
-        )
-    version = target._version
-    if version is not None and version.is_shared():
-        raise RuntimeError(
-            f"{name}: the tensor (shape {target.shape}) shares its memory with another one (a view, or what it is a view "
-            "of), whose gradient would then be wrong; use the out-of-place form, or change a clone()"
-        )
 
 
 # --- the table -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 
 from autograd.mode import grad_mode
 from autograd.ops.base import Operation
-from autograd.ops.elementwise import _check_may_record, count_change
+from autograd.ops.inplace import check_may_record, count_change
 from autograd.tensor import Tensor
 from kernels import backend_for
 
@@ -124,7 +124,7 @@ def setitem(x: Tensor, key: Any, values: Any) -> None:
         given = given.clone()
     recording = grad_mode.get() and (x._edge is not None or given._edge is not None)
     if recording:
-        _check_may_record(x, "setitem")
+        check_may_record(x, "setitem")
     before = Tensor.__new__(Tensor)
     before._data, before._layout, before._edge, before._version = x._data, x._layout, x._edge, None
     if recording:

@@ -7,7 +7,8 @@ from typing import Any
 
 from autograd.ops import conversion, creation, index, linalg, nn_ops, reduce, shape
 from autograd.ops import elementwise as ew
-from autograd.ops.elementwise import OPERATIONS, Elementwise, update_in_place
+from autograd.ops.elementwise import OPERATIONS, Elementwise
+from autograd.ops.inplace import update_in_place
 from autograd.tensor import Tensor
 
 _BINARY = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from autograd import dtypes
-from autograd.engine import Leaf
-from autograd.ops.elementwise import count_change
+from autograd.graph import Leaf
+from autograd.ops.inplace import count_change
 from autograd.tensor import Tensor, Version, share_version
 from kernels import backend_for
 from kernels.formula import Formula
@@ -22,7 +22,7 @@ class Update:
 
     `run(gradient, values)` takes the values of the formula's hoisted parameters (`formula.prepare(...)`), which are the
     same for many parameters of a network. The plan is made anew when the target's memory was replaced or the gradient
-    comes in another layout, so one `Update` serves a parameter for life.
+    comes in another layout, so one `Update` serves a parameter for life; the state follows the target's dtype.
     """
 
     __slots__ = ("_arrays", "_data", "_fill", "_layout", "formula", "state", "target")
@@ -44,22 +44,22 @@ class Update:
         version.count += 1
 
     def _plan(self, data: Any, gradient: Tensor) -> None:
-        layout, name = self.target._layout, self.formula.name
-        states = tuple([s._layout for s in self.state])
-        for what, other in (("gradient", gradient._layout), *(("state", s) for s in states)):
-            if (other.shape, other.dtype, other.device) != (layout.shape, layout.dtype, layout.device):
-                raise RuntimeError(
-                    f"{name}: the parameter is {layout.dtype}{layout.shape} on {layout.device}, its {what} "
-                    f"{other.dtype}{other.shape} on {other.device}"
-                )
+        layout, given, name = self.target._layout, gradient._layout, self.formula.name
+        if (given.shape, given.dtype, given.device) != (layout.shape, layout.dtype, layout.device):
+            raise RuntimeError(
+                f"{name}: the parameter is {layout.dtype}{layout.shape} on {layout.device}, its gradient "
+                f"{given.dtype}{given.shape} on {given.device}"
+            )
         if not data.flags.writeable:
             raise ValueError(f"{name}: the memory of the parameter (shape {layout.shape}) is read-only")
-        sources = (layout, gradient._layout, *states)
-        overwritten = (0, *range(2, len(sources)))
-        into = ((layout, *states), overwritten)
+        for state in self.state:
+            move(state, layout.dtype, layout.device)  # the parameter may have been converted since
+        states = tuple([s._layout for s in self.state])
+        sources = (layout, given, *states)
+        into = ((layout, *states), (0, *range(2, len(sources))))
         self._fill = backend_for(layout.device).plan_for(self.formula.hoisted, sources, layout.dtype, into).fill
         self._arrays = tuple([s._data for s in self.state])
-        self._data, self._layout = data, gradient._layout
+        self._data, self._layout = data, given
 
 
 def share(tensor: Tensor, source: Tensor) -> None:

@@ -118,7 +118,7 @@ def cases() -> list[Case]:
     found = []
     for name in (*OVER_ALL_SIZES, "gelu"):
         sizes = SIZES if name in OVER_ALL_SIZES else SMALL_SIZES
-        found += [Case("elementwise", name, size_label(size), partial(dense, name, size)) for size in sizes]
+        found += [Case("elementwise", name, size_label(size), partial(dense, name, size), size == SIZES[-1]) for size in sizes]
     large = 1 << 20
     others = ("multiply", "relu", "sigmoid", "log", "sin")
     found += [Case("elementwise", name, size_label(large), partial(dense, name, large)) for name in others]

@@ -39,7 +39,8 @@ def square(side: int, **options) -> Work:
 
 def cases() -> list[Case]:
     """All matrix products."""
-    found = [Case("matmul", "square", str(n), partial(square, n)) for n in (4, 16, 64, 128, 256, 512, 1024, 2048, 4096)]
+    sides = (4, 16, 64, 128, 256, 512, 1024, 2048, 4096)
+    found = [Case("matmul", "square", str(side), partial(square, side), large=side > 1024) for side in sides]
     found += [
         Case("matmul", "square, float64", "512", partial(square, 512, dtype="float64")),
         Case("matmul", "a transposed", "512", partial(square, 512, transposed="a")),

@@ -10,6 +10,8 @@ import numpy as np
 
 import autograd as ag
 import nn
+from bench.cases.elementwise import FUNCTIONS
+from bench.cases.rows import softmax
 from bench.cases.training import training_step
 from bench.machine import torch_module
 from bench.suite import Case, Work, contenders, normal
@@ -150,7 +152,21 @@ def fused(size: int) -> Work:
         return np.tanh(a) * b + a * a
 
     wide = a.astype(np.float64)
-    return Work(contenders(partial(together, x, y), with_numpy, with_torch), np.tanh(wide) * b + wide * wide, traffic=3.0 * a.nbytes)
+    reference = np.tanh(wide) * b + wide * wide
+    return Work(contenders(partial(together, x, y), with_numpy, with_torch), reference, traffic=3.0 * a.nbytes)
+
+
+def forward(name: str, side: int) -> Work:
+    """A function of a square matrix as a user calls it: tensors, nothing recorded."""
+    a, torch = normal((side, side)), torch_module()
+    reference, ours, torch_function = {
+        "softmax": (softmax, ag.softmax, lambda x: torch.softmax(x, -1)),
+        "gelu": (FUNCTIONS["gelu"].reference, ag.gelu, lambda x: torch.nn.functional.gelu(x)),
+        "tanh": (np.tanh, ag.tanh, lambda x: torch.tanh(x)),
+    }[name]
+    with_torch = None if torch is None else partial(torch_function, torch.from_numpy(a))
+    peers = contenders(partial(ours, ag.tensor(a)), None, with_torch)
+    return Work(peers, reference(a.astype(np.float64)), scale=1 / side if name == "softmax" else 1.0, traffic=2.0 * a.nbytes)
 
 
 def cases() -> list[Case]:

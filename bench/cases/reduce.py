@@ -18,7 +18,7 @@ def logsumexp(x: np.ndarray, axis: int | None = None) -> np.ndarray:
     return np.log(np.exp(x - largest).sum(axis=axis)) + largest.squeeze(axis)
 
 
-# name: NumPy's function, PyTorch's (module, x, axis), operations per element
+# NumPy's function, and PyTorch's of (module, x, axis).
 FUNCTIONS = {
     "sum": (np.sum, lambda t, x, axis: t.sum(x, dim=axis)),
     "mean": (np.mean, lambda t, x, axis: t.mean(x, dim=axis)),
@@ -51,7 +51,8 @@ def cases() -> list[Case]:
 
     def add(name: str, shape: tuple[int, ...], axis: int | None) -> None:
         label = size_label(prod(shape)) if len(shape) == 1 else "x".join(map(str, shape))
-        found.append(Case("reduce", f"{name}, {AXES[axis]}", label, partial(reduction, name, shape, axis)))
+        large = prod(shape) > 1 << 22
+        found.append(Case("reduce", f"{name}, {AXES[axis]}", label, partial(reduction, name, shape, axis), large))
 
     for size in (16, 1 << 10, 1 << 16, 1 << 20, 1 << 24):
         add("sum", (size,), None)

@@ -143,9 +143,9 @@ def layer_norm_backward(shape: Shape) -> Work:
 
     with_torch = None
     if torch is not None:
-        arrays = [torch.from_numpy(array) for array in (grad, x, mean[:, None], rstd[:, None], weight)]
+        arrays = [torch.from_numpy(array) for array in (grad, x, mean[:, None], rstd[:, None], weight, weight)]
         backward = torch.ops.aten.native_layer_norm_backward
-        with_torch = partial(backward, *arrays[:2], list(shape[1:]), *arrays[2:], None, [True, True, True])
+        with_torch = partial(backward, *arrays[:2], list(shape[1:]), *arrays[2:], [True, True, True])
     return Work(
         contenders(partial(cpu.layer_norm_backward, grad, x, mean, rstd, weight), with_numpy, with_torch),
         with_numpy(*(array.astype(np.float64) for array in (grad, x, weight)))[0],
@@ -169,7 +169,7 @@ USUAL_SHAPES = ALL_SHAPES[1:4]
 def cases() -> list[Case]:
     """All row kernels."""
     return [
-        Case("rows", name, "x".join(map(str, shape)), partial(make, shape))
+        Case("rows", name, "x".join(map(str, shape)), partial(make, shape), large=shape == (4096, 4096))
         for name, make in KERNELS.items()
         for shape in (ALL_SHAPES if name == "softmax" else USUAL_SHAPES)
     ]

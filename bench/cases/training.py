@@ -7,6 +7,7 @@ steps, and its losses must be those of a float64 network written out in NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def initial_parameters(widths: tuple[int, ...]) -> Parameters:
     """Uniform in +-1 / sqrt(inputs), as both libraries begin."""
     generator = np.random.default_rng(0)
     found = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         bound = inputs**-0.5
         found.append(generator.uniform(-bound, bound, (outputs, inputs)).astype(np.float32))
         found.append(generator.uniform(-bound, bound, outputs).astype(np.float32))

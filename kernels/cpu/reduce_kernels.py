@@ -24,7 +24,7 @@ BLOCK_ROWS = 64
 TILE = 512  # columns
 ROWS_PER_ITEM = 8192  # at most, in down_columns: 128 blocks, so 8 tiles of pairwise totals
 _IMPORTS = "import numpy as np\nfrom kernels.cpu.scratch import scratch"
-_EXACT = '_exact = njit(forceinline=True, no_cfunc_wrapper=True, **{**OPTIONS, "fastmath": {"contract"}})\n\n'
+_EXACT = '_exact = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **{**OPTIONS, "fastmath": {"contract"}})\n\n'
 
 
 @dataclass(frozen=True)

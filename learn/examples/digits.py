@@ -1,6 +1,6 @@
 """Handwritten digits, learned by a network of one hidden layer: 8 x 8 pixels in, one of ten digits out.
 
-    python learn/examples/digits.py --epochs 40 --seed 0
+    python learn/examples/digits.py --epochs 30 --seed 0
 
 The 1,797 images come with scikit-learn. A fifth of them, the same share of every digit, is held out: the network never
 sees it while it learns, and the accuracy is measured there. Everything the network does, from the random numbers it
@@ -130,7 +130,7 @@ def draw(history: list[dict[str, float]], path: Path) -> None:
 def main(arguments: list[str] | None = None) -> float:
     """Train, report and save; returns the held-out accuracy."""
     parser = argparse.ArgumentParser(description="Train a 64-128-10 network on scikit-learn's 1,797 handwritten digits.")
-    parser.add_argument("--epochs", type=positive, default=40, help="passes over the training images (default 40)")
+    parser.add_argument("--epochs", type=positive, default=30, help="passes over the training images (default 30)")
     parser.add_argument("--seed", type=int, default=0, help="of the split, the first weights and the order (default 0)")
     parser.add_argument("--batch-size", type=positive, default=32, help="images per step (default 32)")
     parser.add_argument("--device", default="cpu", help="where to compute (default cpu)")

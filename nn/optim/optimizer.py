@@ -162,9 +162,6 @@ class Optimizer:
         missing = [name for name in names if state.get(name) is None]
         for name in missing:
             state[name] = ag.zeros_like(p)
-        for name in names:  # the parameter may have been converted since
-            if state[name].dtype != p.dtype or state[name].device != p.device:
-                state[name] = state[name].to(dtype=p.dtype, device=p.device)
         self._updates[p] = Update(formula, p, tuple([state[name] for name in names]))
         return bool(missing)
 

@@ -78,7 +78,7 @@ def test_a_shared_module_is_given_once():
 def test_reassignment_and_deletion():
     net = Net()
     net.scale = nn.Parameter(ag.zeros(4))
-    assert [name for name, _ in net.named_parameters()][0] == "scale"
+    assert next(net.named_parameters())[1] is net.scale
     net.scale = None
     assert "scale" not in dict(net.named_parameters())
     del net.first, net.count
@@ -169,11 +169,11 @@ def test_registration_checks_names_and_types():
         module.register_module("forward", nn.ReLU())
     with pytest.raises(KeyError, match="must not be empty or contain a dot"):
         module.register_module("a.b", nn.ReLU())
-    with pytest.raises(TypeError, match="must be an nn.Parameter or None, got Tensor"):
+    with pytest.raises(TypeError, match=r"must be an nn.Parameter or None, got Tensor"):
         module.register_parameter("x", ag.zeros(1))
     with pytest.raises(TypeError, match="must be a tensor that is no parameter, or None, got ndarray"):
         module.register_buffer("x", np.zeros(1))
-    with pytest.raises(TypeError, match="must be an nn.Module or None, got int"):
+    with pytest.raises(TypeError, match=r"must be an nn.Module or None, got int"):
         module.register_module("x", 1)
     with pytest.raises(TypeError, match="a name is a string"):
         module.register_module(1, nn.ReLU())
@@ -204,7 +204,7 @@ def test_state_dict_names_and_sharing():
         net.scale.fill_(7.0)
     assert state["scale"].tolist() == [7.0] * 4
     assert net.state_dict(keep_vars=True)["scale"] is net.scale
-    assert list(net.state_dict(prefix="net."))[0] == "net.scale"
+    assert next(iter(net.state_dict(prefix="net."))) == "net.scale"
 
 
 def test_state_dict_keys_and_shapes_equal_torchs():

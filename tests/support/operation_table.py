@@ -345,7 +345,8 @@ def _add_elementwise(name: str) -> None:
     cases = [Case((SHAPE,) * arity, options), Case(((),) * arity, options), Case(((3, 0),) * arity, options)]
     refusals = [refuses(lambda: ["text"] * arity, TypeError, f"{name}: an operand is a str", **options)]
     if arity > 1:
-        cases.append(Case(((3, 1), (4,), (2, 1, 1), (1,), (4,))[:arity], options))
+        if name in REPRESENTATIVES:  # every access pattern is another loop to compile
+            cases.append(Case(((3, 1), (4,), (2, 1, 1), (1,), (4,))[:arity], options))
         wrong = ((2, 3), (4, 3), (3,), (3,), (3,))[:arity]
         kind = "bool" if formula.kinds == "biu" else None
         refusals.append(

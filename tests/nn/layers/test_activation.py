@@ -20,6 +20,7 @@ def erf(x):
     return np.vectorize(math.erf)(x)
 
 
+SQRT_2_PI = math.sqrt(2 / math.pi)
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 # name, arguments, what it says of itself, the same in NumPy
@@ -31,10 +32,7 @@ TABLE = [
     ("CELU", (1.5,), "alpha=1.5", lambda x: np.where(x > 0, x, 1.5 * np.expm1(np.minimum(x, 0) / 1.5))),
     ("SELU", (), "", lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0)))),
     ("GELU", (), "approximate='none'", lambda x: x * (1 + erf(x / np.sqrt(2))) / 2),
-    (
-        "GELU", ("tanh",), "approximate='tanh'",
-        lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
-    ),  # fmt: skip
+    ("GELU", ("tanh",), "approximate='tanh'", lambda x: x / 2 * (1 + np.tanh(SQRT_2_PI * (x + 0.044715 * x**3)))),
     ("SiLU", (), "", lambda x: x * sigmoid(x)),
     ("Mish", (), "", lambda x: x * np.tanh(np.logaddexp(0, x))),
     ("Softplus", (2.0, 10.0), "beta=2.0, threshold=10.0", lambda x: np.where(2 * x > 10, x, np.logaddexp(0, 2 * x) / 2)),
@@ -49,7 +47,7 @@ TABLE = [
     ("Sigmoid", (), "", sigmoid),
     ("Tanh", (), "", np.tanh),
     ("PReLU", (), "num_parameters=1", lambda x: np.where(x > 0, x, 0.25 * x)),
-]  # fmt: skip
+]
 IDS = [f"{name}{arguments}" for name, arguments, *_ in TABLE]
 
 

@@ -101,7 +101,7 @@ def test_module_dict():
         heads["x"]
     with pytest.raises(KeyError, match="'keys' already"):
         heads["keys"] = nn.ReLU()
-    with pytest.raises(TypeError, match="'x' must be of type nn.Module, got int"):
+    with pytest.raises(TypeError, match=r"'x' must be of type nn.Module, got int"):
         heads["x"] = 1
     with pytest.raises(NotImplementedError, match="ModuleDict has no forward"):
         heads(1)
@@ -117,5 +117,5 @@ def test_parameter_list_and_dict():
     module = nn.Module()
     module.several, module.named = several, named
     assert list(module.state_dict()) == ["several.0", "several.1", "named.a", "named.b"]
-    with pytest.raises(TypeError, match="'2' must be of type nn.Parameter, got ReLU"):
+    with pytest.raises(TypeError, match=r"'2' must be of type nn.Parameter, got ReLU"):
         several.append(nn.ReLU())

@@ -50,7 +50,7 @@ def test_linear_layout_and_errors():
         layer(ag.ones((2, 4)))
     with pytest.raises(ValueError, match="in_features must not be negative, got -1"):
         nn.Linear(-1, 3)
-    with pytest.raises(TypeError, match="out_features must be an integer, got 2.5"):
+    with pytest.raises(TypeError, match=r"out_features must be an integer, got 2.5"):
         nn.Linear(1, 2.5)
 
 

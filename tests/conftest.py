@@ -1,0 +1,35 @@
+"""What every test relies on: this checkout's packages, fixed seeds, and memory that shows what was never written."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import autograd
+import kernels
+import nn
+from kernels import memory
+
+ROOT = Path(__file__).resolve().parents[1]
+
+for package in (autograd, kernels, nn):
+    if Path(package.__file__).resolve().parents[1] != ROOT:
+        # Another distribution has an import package of this name too; the README's section on names says more.
+        raise pytest.UsageError(f"the tests of {ROOT} would test {package.__file__}: another {package.__name__} is in the way")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def poisoned_memory():
+    """New memory is full of NaN: a kernel that leaves an element unwritten is noticed."""
+    memory.set_poison(True)
+    yield
+    memory.set_poison(False)
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Each test draws the same numbers, whichever tests run before it."""
+    random.seed(0)
+    np.random.seed(0)
+    autograd.manual_seed(0)

@@ -1,0 +1,87 @@
+"""The examples run as a user runs them, shortened, and learn."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import autograd as ag
+import nn
+
+ROOT = Path(__file__).resolve().parents[1]
+DIGITS = ROOT / "learn" / "examples" / "digits.py"
+
+
+def run_digits(*arguments):
+    for package in ("sklearn", "matplotlib", "safetensors", "tqdm"):
+        pytest.importorskip(package)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-W", "error", DIGITS, *map(str, arguments)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("digits")
+    result = run_digits("--epochs", 10, "--seed", 3, "--out", out)
+    assert result.returncode == 0, result.stderr
+    return result, out
+
+
+def test_digits_learns(trained):
+    result, _ = trained
+    rows = re.findall(r"^epoch +(\d+)/10  loss (\d\.\d+)  held-out accuracy (\d+\.\d+)%$", result.stdout, re.MULTILINE)
+    assert [int(epoch) for epoch, _, _ in rows] == list(range(1, 11))
+    assert float(rows[-1][1]) < float(rows[0][1])
+    accuracy = float(re.search(r"^held-out accuracy +(\d+\.\d+)%$", result.stdout, re.MULTILINE)[1])
+    assert accuracy >= 97.0
+
+
+def test_digits_is_quiet_without_a_terminal(trained):
+    assert trained[0].stderr == ""
+
+
+def test_digits_leaves_a_picture_and_a_model(trained):
+    result, out = trained
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    state = nn.load(out / "model.safetensors")
+    assert {name: value.shape for name, value in state.items()} == {
+        "0.weight": (128, 64), "0.bias": (128,), "3.weight": (10, 128), "3.bias": (10,),
+    }  # fmt: skip
+    assert all(bool(ag.all(ag.isfinite(value))) for value in state.values())
+    last_lines = result.stdout.splitlines()[-2:]
+    assert last_lines[0].split() == ["loss", "curve", str(out / "loss.png")]
+    assert last_lines[1].split() == ["saved", "model", str(out / "model.safetensors")]
+
+
+def test_digits_repeats_itself(tmp_path):
+    """The same seed gives the same bits, another seed another split."""
+    first, again, other = (run_digits("--epochs", 1, "--seed", seed, "--out", tmp_path) for seed in (1, 1, 2))
+    loss = [re.search(r"loss [\d.]+", r.stdout)[0] for r in (first, again, other)]
+    assert loss[0] == loss[1] != loss[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--epochs", 0), "expected 1 or more, got 0"),
+        (("--batch-size", "many"), "invalid positive value: 'many'"),
+        (("--device", "abacus", "--epochs", 1), "unknown device 'abacus'"),
+    ],
+)
+def test_digits_refuses_what_it_cannot_do(arguments, message):
+    result = run_digits(*arguments)
+    assert result.returncode != 0
+    assert message in result.stderr
+
+
+def test_digits_help():
+    result = run_digits("--help")
+    assert result.returncode == 0
+    for option in ("--epochs", "--seed", "--batch-size", "--device", "--out"):
+        assert option in result.stdout
