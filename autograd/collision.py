@@ -27,14 +27,15 @@ def is_mixed(folder: str) -> bool:
     return any(os.path.exists(os.path.join(folder, *parts)) for parts in _THEIRS)
 
 
-def check() -> None:
+def check(warn: bool = True) -> None:
     """See whether the `autograd` that was imported is gradloom's, whole and alone; two look-ups of a file.
 
     Raises:
         ImportError: `import autograd` gives HIPS autograd, whose files lie over gradloom's.
 
     Warns:
-        NameCollisionWarning: gradloom is on top and works, but HIPS autograd's files lie under it and will not.
+        NameCollisionWarning: gradloom is on top and works, but HIPS autograd's files lie under it and will not; not
+            where `warn` is false.
     """
     folder = os.path.dirname(os.path.abspath(__file__))
     if not is_mixed(folder):
@@ -45,6 +46,8 @@ def check() -> None:
             "gradloom needs its own package 'autograd', but HIPS autograd was installed over it, in " + folder + ". "
             "The two cannot share an environment. " + REMEDY
         )
+    if not warn:
+        return
     warnings.warn(
         "HIPS autograd is installed in the same folder as gradloom's package 'autograd', " + folder + ". gradloom works, "
         "but programs that need HIPS autograd (PennyLane, pymoo, lifelines) do not. " + REMEDY,

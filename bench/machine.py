@@ -8,7 +8,7 @@ imports NumPy before it is needed.
 from __future__ import annotations
 
 import datetime
-import importlib
+import importlib.util
 import os
 import platform
 import subprocess
@@ -56,11 +56,20 @@ def cores() -> int:
 
 @cache
 def torch_module() -> ModuleType | None:
-    """PyTorch, or None where it is not installed."""
+    """PyTorch, or None where it is not installed.
+
+    Benchmarks ask for it before they import `kernels`, which tells OpenMP to let idle threads sleep: PyTorch should run
+    as it does by itself.
+    """
     try:
         return importlib.import_module("torch")
     except ImportError:
         return None
+
+
+def torch_installed() -> bool:
+    """Whether PyTorch could be imported, without doing so."""
+    return importlib.util.find_spec("torch") is not None
 
 
 def processor() -> str:

@@ -12,11 +12,12 @@ from bench import harness, peaks
 
 PEERS = ("numpy", "torch")
 PAUSE = 0.05  # seconds before a sample on several threads
-HEADINGS = ("case", "size", "time", "GFLOP/s", "GB/s", "of peak", "x NumPy", "x PyTorch", "")
-LEGEND = (
-    "time: the best of the rounds. of peak: of the machine's multiply-adds where GFLOP/s are given, else of a copy that moves as\n"
-    "many bytes, both timed in turns with the case. x NumPy, x PyTorch: their time over ours, so\nabove 1 ours is faster."
-)
+HEADINGS = ("case", "size", "time", "GFLOP/s", "GB/s", "of peak", "x NumPy", "cpu", "x PyTorch", "cpu", "")
+LEGEND = """\
+time: the best of the rounds, by the wall clock.
+of peak: of the multiply-adds that the machine can do where GFLOP/s are given, else of a copy that moves as many bytes.
+x NumPy, x PyTorch: their time over ours, so above 1 ours is faster; cpu: the same by CPU time, steadier on a shared machine.
+All take turns in the same minute."""
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Row:
             "" if self.operation_rate is None else f"{self.operation_rate / 1e9:.3g}",
             "" if self.traffic_rate is None else f"{self.traffic_rate / 1e9:.3g}",
             "" if self.fraction_of_peak is None else f"{self.fraction_of_peak:.0%}",
-            *(f"{self.ratios[peer]:.2f}" if peer in self.ratios else "-" for peer in PEERS),
+            *(cell for peer in PEERS for cell in (times(self.ratios.get(peer)), times(self.cpu_ratios.get(peer)))),
             rounds,
         ]
 
@@ -121,6 +122,11 @@ def measure(
         {peer: result.cpu_ratio(peer) for peer in present} if threads == 1 else {},
         result.rounds,
     )
+
+
+def times(ratio: float | None) -> str:
+    """A ratio, or a dash."""
+    return "-" if ratio is None else f"{ratio:.2f}"
 
 
 def duration(seconds: float) -> str:

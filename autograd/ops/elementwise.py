@@ -79,7 +79,7 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
             elif hasattr(operand, "call_operation"):  # a stand-in inside a fused function
                 return operand.call_operation(self, operands, values)
             else:
-                return self.run([operand(o, self.name) for o in operands], values)
+                return self.run([as_operand(o, self.name) for o in operands], values)
         key = tuple(kinds)
         plan = self._plans.get(key) or self._make_plan(key)
         if plan.checks is not None:
@@ -278,7 +278,7 @@ def _short_unary(operation: Elementwise) -> Callable:
     return unary
 
 
-def operand(value: Any, name: str) -> Any:
+def as_operand(value: Any, name: str) -> Any:
     """An operand that is neither Tensor nor Python number, made into one of them."""
     if isinstance(value, Tensor) or type(value) in _NUMBERS or hasattr(value, "call_operation"):
         return value

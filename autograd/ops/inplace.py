@@ -7,7 +7,7 @@ from typing import Any
 from autograd.graph import Leaf
 from autograd.mode import anomaly_mode, grad_mode
 from autograd.ops.derivative import ElementwiseNode
-from autograd.ops.elementwise import Elementwise, check_numbers, operand
+from autograd.ops.elementwise import Elementwise, as_operand, check_numbers
 from autograd.tensor import Tensor, Version, tensor_of
 from kernels import backend_for, formulas
 from kernels.layout import Layout
@@ -42,7 +42,7 @@ def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **para
         ValueError: the result's shape is not the target's.
     """
     name = f"in-place {operation.name}"
-    others = tuple(operand(o, name) for o in others)
+    others = tuple(as_operand(o, name) for o in others)
     recording = grad_mode.get() and any(isinstance(o, Tensor) and o._edge is not None for o in (target, *others))
     if recording:
         check_may_record(target, name)

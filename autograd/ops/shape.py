@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -87,7 +88,7 @@ class Flip(Operation):
 
 def _slices(axis: int, sizes: Sequence[int]) -> list[tuple]:
     ends = np.cumsum([0, *sizes]).tolist()
-    return [(slice(None),) * axis + (slice(a, b),) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [(slice(None),) * axis + (slice(a, b),) for a, b in pairwise(ends)]
 
 
 # --- functions -------------------------------------------------------------------------------------------------------

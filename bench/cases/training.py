@@ -35,7 +35,7 @@ def training_step(widths: tuple[int, ...], batch: int, fused_adam: bool = False)
     expected = reference_losses(parameters, x, y, LEARNING_RATE, CHECKED_STEPS)
     for name, make in makers.items():
         step = make(parameters, x, y, LEARNING_RATE)
-        check(f"{name}, losses of the first steps", [float(step()) for _ in expected], expected, tolerance=1e-4, scale=0.0)
+        check(f"{name}, losses of the first steps", [step().item() for _ in expected], expected, tolerance=1e-4, scale=0.0)
     steps = {name: make(parameters, x, y, TIMED_LEARNING_RATE) for name, make in makers.items()}
     return Work(
         contenders(steps["ours"], None, steps.get("torch")), reference=expected[0], tolerance=1e-4, scale=0.0,
