@@ -219,7 +219,8 @@ def _run_hooks(node: Node, grad: Tensor, fresh: bool) -> tuple[Tensor, bool]:
                 )
             grad = changed
     if extra.retain:
-        extra.grad = grad if extra.grad is None else extra.grad + grad
+        kept = grad if fresh or grad._edge is not None else grad.detach().clone()  # no two .grad share memory
+        extra.grad = kept if extra.grad is None else extra.grad + grad
         fresh = False
     return grad, fresh
 

@@ -87,6 +87,7 @@ def compare(
     per_call: int = 1,
     pause: float = 0.0,
     budget: float = math.inf,
+    seconds: float = 0.0,
     cpu_clock: Callable[[], float] = time.thread_time,
     unchecked: Collection[str] = (),
 ) -> Comparison:
@@ -103,6 +104,7 @@ def compare(
             library's threads go on spinning after their work is done (OpenBLAS for some 25 ms), on the core that the
             next contender needs.
         budget: seconds after which no new round begins, once there are three.
+        seconds: rounds go on for so long, however many they are by then: short samples find a quiet moment sooner or later.
         cpu_clock: the clock beside the wall clock.
         unchecked: contenders that do other work, as a measure.
 
@@ -123,7 +125,10 @@ def compare(
     begin = time.perf_counter()
     done = 0
     try:
-        while done < rounds and (done < FEWEST_ROUNDS or time.perf_counter() - begin < budget):
+        while True:
+            spent = time.perf_counter() - begin
+            if (done >= rounds and spent >= seconds) or (done >= FEWEST_ROUNDS and spent >= budget):
+                break
             first = done % len(names)
             for name in names[first:] + names[:first]:
                 if pause:

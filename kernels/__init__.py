@@ -5,5 +5,9 @@
 
 from kernels.devices import backend_for
 from kernels.launch import Launch, add_observer, available_threads, get_num_threads, observe, set_num_threads
+from kernels.profiler import Profile, profile
 
-__all__ = ["Launch", "add_observer", "available_threads", "backend_for", "get_num_threads", "observe", "set_num_threads"]
+__all__ = [
+    "Launch", "Profile", "add_observer", "available_threads", "backend_for", "get_num_threads", "observe", "profile",
+    "set_num_threads",
+]  # fmt: skip

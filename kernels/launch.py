@@ -19,10 +19,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from kernels.debug import DEBUG, say
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One kernel launch as an observer sees it: times in seconds, traffic in bytes, arithmetic in operations."""
+    """One kernel launch as an observer sees it: times in seconds, traffic in bytes, arithmetic in operations.
+
+    begin: when it started, by `time.perf_counter`. thread: which thread asked for it.
+    """
 
     kernel: str
     device: str
@@ -30,6 +35,14 @@ class Launch:
     bytes: int
     flops: int
     shapes: tuple[tuple[int, ...], ...]
+    begin: float = 0.0
+    thread: int = 0
+
+    def __str__(self) -> str:
+        seconds = max(self.seconds, 1e-9)
+        rates = f"{self.bytes / seconds / 1e9:.2f} GB/s, {self.flops / seconds / 1e9:.2f} GFLOP/s"
+        shapes = " ".join(map(str, self.shapes))
+        return f"{self.kernel} on {self.device}: {self.seconds * 1e6:.1f} us, {rates}, {shapes}"
 
 
 Observer = Callable[[Launch], None]
@@ -85,7 +98,8 @@ class Kernel:
         seconds = time.perf_counter() - begin
         arrays = [a for a in arguments if hasattr(a, "nbytes")]
         flops, traffic = self.cost(low, high, *arguments) if self.cost else (0, sum(touched_bytes(a) for a in arrays))
-        launch = Launch(self.name, self.device, seconds, traffic, flops, tuple(a.shape for a in arrays))
+        shapes = tuple([a.shape for a in arrays])
+        launch = Launch(self.name, self.device, seconds, traffic, flops, shapes, begin, threading.get_ident())
         for observer in tuple(_observers):
             observer(launch)
 
@@ -122,6 +136,10 @@ def add_observer(observer: Observer) -> None:
 def _route() -> None:
     for kernel in list(_kernels):
         kernel.start = kernel._observed if _observers else kernel.native
+
+
+if DEBUG >= 2:
+    add_observer(lambda launch: say(2, f"launch {launch}"))
 
 
 # --- threads -------------------------------------------------------------------------------------------------------

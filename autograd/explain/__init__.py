@@ -1,8 +1,26 @@
-"""The recorded graph and its backward pass, made readable: `autograd.explain(loss)`."""
+"""The recorded graph and its backward pass, made readable: `autograd.explain(loss)`.
 
-from autograd.explain.explanation import Contribution, Explanation, Gradient, Made, Step
-from autograd.explain.record import explain
-from autograd.explain.text import graph_text
-from autograd.explain.values import Value
+All but `explain` itself is imported when it is first used: `import autograd` is to be quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from autograd.explain.ask import explain
+
+if TYPE_CHECKING:
+    from autograd.explain.explanation import Contribution, Explanation, Gradient, Made, Step
+    from autograd.explain.text import graph_text
+    from autograd.explain.values import Value
+
+_HOMES = dict.fromkeys(("Contribution", "Explanation", "Gradient", "Made", "Step"), "explanation")
+_HOMES |= {"Value": "values", "graph_text": "text"}
 
 __all__ = ["Contribution", "Explanation", "Gradient", "Made", "Step", "Value", "explain", "graph_text"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"autograd.explain has no {name!r}; it has {', '.join(__all__)}")
+    value = globals()[name] = getattr(import_module(f"autograd.explain.{_HOMES[name]}"), name)
+    return value

@@ -26,7 +26,8 @@ def dot_text(explanation: Explanation) -> str:
             if source is None:
                 source = outside.setdefault(name, f"o{len(outside)}")
             edges.append(f"  {source} -> n{numbers[made.name]};")
-    lines += [f'  {place} [label="...\\n{_escaped(name)}", shape=plaintext, style=""];' for name, place in outside.items()]
+    for name, place in outside.items():
+        lines.append(f'  {place} [label="...\\n{_escaped(name)}", shape=plaintext, style=""];')
     return "\n".join([*lines, *edges, "}"]) + "\n"
 
 

@@ -121,7 +121,8 @@ class Explanation:
         return explanation_text(self)
 
     def __repr__(self) -> str:
-        return f"<Explanation of {self.name}: {self.total_steps} steps; print it, or see .steps and .to_dot()>"
+        steps = f"{self.total_steps:,} step{'' if self.total_steps == 1 else 's'}"
+        return f"<Explanation of {self.name}: {steps}; print it, or see .steps and .to_dot()>"
 
     def to_dot(self) -> str:
         """The graph in Graphviz's language, with values and gradients; draw it with `dot -Tsvg`."""

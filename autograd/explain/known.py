@@ -1,4 +1,4 @@
-"""The values of a graph's tensors, as far as they can be had: nodes hold no results, but much of what they save is one."""
+"""The values of a graph's tensors, as far as they can be had: nodes hold no results, but often save what is one."""
 
 from __future__ import annotations
 

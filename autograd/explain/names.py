@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from inspect import CO_OPTIMIZED
 from itertools import islice
+from types import FrameType
 from typing import Any
 
 from autograd.graph import Leaf, Node, Port
@@ -74,17 +76,29 @@ def given_names(names: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def names_in(variables: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
-    """Tensors among a function's variables, and the parameters of modules there."""
-    found: list[tuple[str, Tensor]] = []
+    """Tensors among a function's variables, then those in lists and the parameters of modules there."""
+    plain: list[tuple[str, Tensor]] = []
+    inner: list[tuple[str, Tensor]] = []
     for name, value in list(variables.items()):
-        if name.startswith("_"):
+        if name.startswith("_") or not name.isidentifier():
             continue
         if isinstance(value, Tensor):
-            found.append((name, value))
+            plain.append((name, value))
         elif isinstance(value, (list, tuple)):
-            found += [(f"{name}[{k}]", v) for k, v in enumerate(islice(value, _LOOKED_AT)) if isinstance(v, Tensor)]
+            inner += [(f"{name}[{k}]", v) for k, v in enumerate(islice(value, _LOOKED_AT)) if isinstance(v, Tensor)]
         elif _has_parameters(value):
-            found += [(f"{name}.{inner}", v) for inner, v in value.named_parameters() if isinstance(v, Tensor)]
+            inner += [(f"{name}.{key}", v) for key, v in value.named_parameters() if isinstance(v, Tensor)]
+    return plain + inner
+
+
+def names_in_frame(frame: FrameType) -> list[tuple[str, Tensor]]:
+    """The names that the code of a running function has for tensors: its variables', then its module's."""
+    variables = frame.f_locals
+    found = names_in(variables)
+    if frame.f_code.co_flags & CO_OPTIMIZED:
+        if type(variables) is dict:
+            variables.clear()  # a copy that Python would keep as long as the function runs, and the tensors with it
+        found += names_in(frame.f_globals)
     return found
 
 

@@ -1,12 +1,8 @@
-"""explain: run the backward pass on the side, and write down what happens."""
+"""The backward pass run on the side, and what happens in it written down."""
 
 from __future__ import annotations
 
-import builtins
-import inspect
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +10,11 @@ import numpy as np
 from autograd.engine import _conform, run_backward, seed_for
 from autograd.explain.explanation import Contribution, Explanation, Gradient, Made, Step
 from autograd.explain.known import UNKNOWN, Known, operands
-from autograd.explain.names import Names, given_names, leaves_of, names_in
+from autograd.explain.names import Names, leaves_of
 from autograd.explain.rules import Derivative, expression_text, operation_name, rule_text
 from autograd.explain.values import Value, number_text
 from autograd.graph import Leaf, Node, Port, count_consumers, topological_order
-from autograd.mode import anomaly_mode, detect_anomaly, enable_grad, grad_mode
+from autograd.mode import anomaly_mode, grad_mode
 from autograd.ops.derivative import ElementwiseNode
 from autograd.tensor import Tensor
 from kernels import backend_for
@@ -26,141 +22,12 @@ from kernels import backend_for
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
-def explain(
-    target: Tensor | Callable,
-    *args: Any,
-    gradient: Any = None,
-    names: Any = None,
-    max_steps: int | None = 100,
-    print: bool = True,
-) -> Explanation:
-    """Show the backward pass of a result step by step: each local derivative, each product, each sum.
-
-    The pass runs on the side: no `.grad` changes, and the graph stays as it is, so `backward()` can follow. Tensors are
-    called what the calling function's variables call them. Nodes keep only what their derivatives need, so some values
-    of the forward pass may not be known; all are when it ran under `detect_anomaly()`, or when `target` is a function.
-
-    Args:
-        target: the tensor to start from; or a function, which is called with `args` (numbers and arrays become tensors,
-            floats get gradients) and must return the tensor.
-        gradient: the upstream gradient; may be left out for a single number (it is 1).
-        names: other names for tensors: a dict from name to tensor, a Module, or its `named_parameters()`.
-        max_steps: of more steps than this those in the middle are left out; None shows all.
-        print: print the explanation, besides returning it.
-
-    Returns:
-        An `Explanation`: `str()` of it is the text, `.steps` has the same as data, `.to_dot()` draws the graph.
-
-    Raises:
-        RuntimeError: the tensor has no graph, a backward pass has freed it, or it is no single number and no gradient
-            is given.
-
-    >>> import autograd as ag
-    >>> e = ag.explain(lambda x, y: x * y, 2.0, 3.0)  # doctest: +ELLIPSIS
-    The backward pass of %0 = x * y: 1 step
-    <BLANKLINE>
-    forward
-      x           = 2.000   leaf
-      y           = 3.000   leaf
-      %0 = x * y  = 6.000
-    <BLANKLINE>
-    backward: the gradient of a result, times the local derivative, is added to the gradient of each input
-      %0.grad = 1.000   where it starts
-    <BLANKLINE>
-      1. %0 = x * y   # ...
-         d%0/dx = y = 3.000  x.grad = 1.000 * 3.000 = 3.000
-         d%0/dy = x = 2.000  y.grad = 1.000 * 2.000 = 2.000
-    <BLANKLINE>
-    gradients of the leaves (the pass ran on the side: no .grad has changed)
-      x.grad  = 3.000
-      y.grad  = 2.000
-    """
-    caller = sys._getframe(1)
-    if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 2):
-        raise ValueError(f"explain: max_steps must be an integer of at least 2, or None for all, got {max_steps!r}")
-    found = list(given_names(names))
-    if isinstance(target, Tensor):
-        if args:
-            raise TypeError("explain: arguments can follow a function only; it was given a tensor and arguments")
-        root = target
-        found += names_in(caller.f_locals)
-        found += names_in(caller.f_globals) if caller.f_globals is not caller.f_locals else []
-    elif callable(target):
-        root, inner = _call(target, args)
-        found += inner
-    else:
-        raise TypeError(f"explain: expected a tensor or a function that makes one, got {type(target).__name__}")
-    del caller
-    explanation = _explain(root, gradient, found, max_steps)
-    if print:
-        builtins.print(explanation)
-    return explanation
-
-
-# --- a function's run ------------------------------------------------------------------------------------------------
-
-
-def _call(function: Callable, args: tuple) -> tuple[Tensor, list[tuple[str, Tensor]]]:
-    """The function's result, with everything kept, and the names of its arguments and variables."""
-    from autograd.ops.creation import asarray
-
-    prepared = []
-    for value in args:
-        if isinstance(value, (bool, int, float, list, np.ndarray, np.generic, Tensor)):
-            value = asarray(float(value)) if type(value) is int else asarray(value)
-            value = value.detach().requires_grad_() if value.dtype.kind == "f" else value
-        prepared.append(value)
-    found = [(n, v) for n, v in zip(_argument_names(function, len(args)), prepared, strict=True) if isinstance(v, Tensor)]
-    variables: dict[str, Any] = {}
-    with enable_grad(), detect_anomaly(), _watched(function, variables):
-        result = function(*prepared)
-    if not isinstance(result, Tensor):
-        raise TypeError(f"explain: the function must return a tensor, it returned {type(result).__name__}")
-    return result, found + names_in(variables)
-
-
-def _argument_names(function: Callable, count: int) -> list[str]:
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return [f"args[{k}]" for k in range(count)]
-    names = []
-    for parameter in parameters:
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            names += [f"{parameter.name}[{k}]" for k in range(count - len(names))]
-        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            names.append(parameter.name)
-    return (names + [f"args[{k}]" for k in range(len(names), count)])[:count]
-
-
-@contextmanager
-def _watched(function: Callable, variables: dict[str, Any]) -> Iterator[None]:
-    """Note the function's local variables as it returns: they are the names of what it computed."""
-    code = getattr(function, "__code__", None)
-    before = sys.getprofile()
-    if code is None or before is not None:
-        yield
-        return
-
-    def on_event(frame: Any, event: str, _: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            variables.update(frame.f_locals)
-
-    sys.setprofile(on_event)
-    try:
-        yield
-    finally:
-        sys.setprofile(None)
-
-
-# --- the pass --------------------------------------------------------------------------------------------------------
-
-
-def _explain(root: Tensor, gradient: Any, found: list[tuple[str, Tensor]], limit: int | None) -> Explanation:
+def record(root: Tensor, gradient: Any, found: list[tuple[str, Tensor]], limit: int | None) -> Explanation:
+    """The explanation of a tensor's backward pass; see `explain`. found: names of tensors, the preferred ones first."""
     if root._edge is None:
         raise RuntimeError(
-            f"explain: this tensor (shape {root.shape}, {root.dtype}) has no graph: it does not require grad and was not "
-            "made from tensors that do; set requires_grad=True on the inputs, and check for no_grad or detach on the way"
+            f"explain: this tensor (shape {root.shape}, {root.dtype}) has no graph: it does not require grad and was "
+            "not made from tensors that do; set requires_grad=True on the inputs, and look for no_grad or detach"
         )
     if gradient is not None and not isinstance(gradient, Tensor):
         from autograd.ops.creation import asarray
@@ -306,25 +173,23 @@ class _Recorder:
             if given.dtype != child.layout.dtype:
                 notes.append(f"converted back to {child.layout.dtype.name}")
             given = _conform(given, child.layout, node)
-        before, total = self._add(child, given)
+        held = self.totals.get(child)
+        before = None if held is None else _value(held)
+        total = self._add(child, given)
         amount = _value(given)
         after = amount if before is None else _value(total)
         if self.uses[child] > 1:
             notes.insert(0, f"{_ordinal(self.uses[child])} use of {to}: gradients add")
         return Contribution(to, local, local_value, rule, amount, before, after, "; ".join(notes))
 
-    def _add(self, child: Node, given: Tensor) -> tuple[Value | None, Tensor]:
-        """Keep the sum of what has arrived for a node, as the engine does, in memory of our own."""
+    def _add(self, child: Node, given: Tensor) -> Tensor:
+        """The sum of what has arrived for a node, as the engine makes it, but in memory of our own."""
         self.uses[child] = self.uses.get(child, 0) + 1
-        if self.consumers[child] < 2:
-            return None, given
         before = self.totals.get(child)
-        if before is None:
-            self.totals[child] = given
-            return None, given
-        value = _value(before)
-        total = self.totals[child] = before.detach() + given.detach()
-        return value, total
+        total = given if before is None else before + given
+        if self.consumers[child] > 1:
+            self.totals[child] = total
+        return total
 
     # --- what was made ------------------------------------------------------------------------------------------------
 

@@ -94,9 +94,9 @@ class Derivative:
     names: what to call each input; result: what to call the outputs; constants: numbers among the inputs by place.
     """
 
-    def __init__(self, node: ElementwiseNode, names: Sequence[str], results: Sequence[str], numbers: dict[int, Any]) -> None:
+    def __init__(self, node: ElementwiseNode, names: Sequence[str], results: Sequence[str], numbers: dict) -> None:
         formula, self.derived = node.recipe.formula, node.recipe.derived
-        self.upstream = [n for n, (kind, _) in zip(self.derived.inputs, self.derived.roles, strict=True) if kind == "gradient"]
+        self.upstream: list[str] = []
         self.mapping: dict[Any, Any] = {}
         self.environment: dict[str, Any] = dict(zip(formula.parameters, node.values, strict=True))
         self.sources: dict[str, tuple[str, int]] = {}
@@ -106,11 +106,12 @@ class Derivative:
             self.mapping[variable(name)] = scalar.as_expression(value)
         for name, (kind, place) in zip(self.derived.inputs, self.derived.roles, strict=True):
             if kind == "input":
-                shown = numbers.get(place, names[place])
-                self.mapping[variable(name)] = variable(shown) if isinstance(shown, str) else scalar.as_expression(shown)
+                shown = scalar.as_expression(numbers[place]) if place in numbers else variable(names[place])
+                self.mapping[variable(name)] = shown
             elif kind == "output":
                 self.mapping[variable(name)] = variable(results[place])
             else:
+                self.upstream.append(name)
                 self.mapping[variable(name)] = variable(f"{results[place]}.grad")
             self.sources[name] = (kind, place)
 

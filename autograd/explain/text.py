@@ -12,6 +12,7 @@ from autograd.explain.values import NOT_KEPT, Value, factor_text, number_text
 from autograd.graph import Leaf, Node, Port, topological_order
 from autograd.tensor import Tensor
 
+_CHAIN_RULE = "the gradient of a result, times the local derivative, is added to the gradient of each input"
 _WIDE = 56  # characters: a column does not get wider because of one long entry
 
 
@@ -20,10 +21,11 @@ def explanation_text(explanation: Explanation) -> str:
     made = {m.name: m for m in explanation.made}
     start = made.get(explanation.name)
     count = explanation.total_steps
-    what = f"{explanation.name} = {start.expression}" if start is not None and start.kind == "operation" else explanation.name
+    made_by = f" = {start.expression}" if start is not None and start.kind == "operation" else ""
+    what = explanation.name + made_by
     lines = [f"The backward pass of {what}: {count:,} step{'' if count == 1 else 's'}", "", "forward"]
     lines += _forward(explanation)
-    lines += ["", "backward: the gradient of a result, times the local derivative, is added to the gradient of each input"]
+    lines += ["", f"backward: {_CHAIN_RULE}"]
     given = "" if explanation.seed.is_number and explanation.seed.number == 1 else " (given)"
     lines.append(f"  {explanation.name}.grad = {explanation.seed}   where it starts{given}")
     previous = 0
@@ -45,14 +47,15 @@ def _left_out(explanation: Explanation) -> list[str]:
 
 
 def _forward(explanation: Explanation) -> list[str]:
-    rows = [(m.name if m.kind != "operation" else f"{m.name} = {m.expression}", _kind(m), _contents(m)) for m in explanation.made]
-    lines = [
-        f"  {line}" + ("" if made.kind == "operation" else f"   {made.kind}")
-        for line, made in zip(_columns(rows), explanation.made, strict=True)
-    ]
+    rows = [(_equation(m), _kind(m), _contents(m), "" if m.kind == "operation" else m.kind) for m in explanation.made]
+    lines = [f"  {line}" for line in _columns(rows)]
     if explanation.gap_size:
         lines.insert(explanation.gap, f"  ... {explanation.gap_size:,} results left out")
     return lines
+
+
+def _equation(made: Made) -> str:
+    return f"{made.name} = {made.expression}" if made.kind == "operation" else made.name
 
 
 def _kind(made: Made) -> str:
@@ -69,7 +72,8 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
         return []
     columns = [column for column in zip(*rows, strict=True) if any(column)]
     widths = [max((len(cell) for cell in column if len(cell) <= _WIDE), default=0) for column in columns]
-    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in zip(*columns, strict=True)]
+    rows = list(zip(*columns, strict=True))
+    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 # --- backward --------------------------------------------------------------------------------------------------------
@@ -171,7 +175,8 @@ def graph_text(roots: Sequence[Node | Tensor] | Node | Tensor) -> str:
     for node in reversed(order):
         if type(node) is not Port:
             rows.append((f"{names.of(node)} = {_call(node, names)}", f" {node.layout.shape} {node.layout.dtype.name}"))
-    return "\n".join([f"graph of {len(rows):,} node{'' if len(rows) == 1 else 's'}", *(f"  {line}" for line in _columns(rows))])
+    head = f"graph of {len(rows):,} node{'' if len(rows) == 1 else 's'}"
+    return "\n".join([head, *(f"  {line}" for line in _columns(rows))])
 
 
 def _call(node: Node, names: Names) -> str:

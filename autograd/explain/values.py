@@ -34,8 +34,8 @@ def factor_text(value: float) -> str:
 class Value:
     """What is told of an array: all elements where they are few, otherwise the first ones and their range.
 
-    shape, dtype: of the array; elements: nested lists of all elements, or a flat list of the first few; low, mean, high:
-    of the elements (None without any); nans: how many are NaN.
+    shape, dtype: of the array; elements: nested lists of all elements, or a flat list of the first few; low, mean,
+    high: of the elements (None without any); nans: how many are NaN.
     """
 
     shape: tuple[int, ...]
@@ -56,8 +56,10 @@ class Value:
         0.5000 [[1, 2], [3, 4]]
         """
         array = np.asarray(array)
-        small = array.size <= _SHOWN
-        elements = array.tolist() if small else array[tuple(slice(_FIRST) for _ in array.shape)].ravel()[:_FIRST].tolist()
+        if array.size <= _SHOWN:
+            elements = array.tolist()
+        else:
+            elements = array[tuple(slice(_FIRST) for _ in array.shape)].ravel()[:_FIRST].tolist()
         if not array.size:
             return cls(array.shape, array.dtype.name, elements, None, None, None, 0)
         if array.size == 1:

@@ -3,7 +3,9 @@
 Importing this package costs nothing: a function's module, and with it Numba, is loaded when it is first asked for.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 _MODULES = {
@@ -30,3 +32,15 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+class _Package(ModuleType):
+    """Two modules are called like their main function. Importing one shall not put it in the function's place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and name in _HOMES:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -82,7 +82,10 @@ class _Plan:
                 x = x.reshape(-1)  # logical order: a copy where the layout is not flat
             if self.copy:
                 x = x.copy()
-            self.kernel(self.items, x, out, self.table, work=self.work)
+            if self.items * self.work < launch.parallel_work:
+                self.kernel.start(0, self.items, x, out, self.table)
+            else:
+                self.kernel(self.items, x, out, self.table, work=self.work)
         return out
 
 

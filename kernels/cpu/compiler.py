@@ -152,14 +152,21 @@ def compile_kernel(
     """
     begin = time.perf_counter()
     suffix = "_".join(types.values())
+    function = _function_name(name, source)
     text = _module_text(name, source, parameters, types, fastmath, imports)
     module = source_cache.load_source(f"{name}_{suffix}" if suffix else name, text)
-    native = _entry_point(getattr(module, name))
+    native = _entry_point(getattr(module, function))
     if DEBUG >= 3:
         say(3, f"{module.__file__}\n{text}")
     say(1, f"kernel {name} [{suffix}] ready in {(time.perf_counter() - begin) * 1e3:.0f} ms")
-    details = (name, parameters, module)
+    details = (function, parameters, module)
     return launch.Kernel(f"{name}[{suffix}]", "cpu", native, _spread, cost, details)
+
+
+def _function_name(name: str, source: str) -> str:
+    """What the kernel is called in its module: not as the function that it is the loop of, exp and its like."""
+    used = any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(ast.parse(source)))
+    return f"{name}_loop" if used else name
 
 
 def _entry_point(compiled: Any) -> Callable[..., None]:
@@ -217,6 +224,7 @@ def _module_text(name, source, parameters, types, fastmath, imports) -> str:
     signature = ", ".join(_numba_type(dtype, pointer) for _, dtype, pointer in parameters)
     decorator = f"@njit(void({signature}), cache=True, no_cfunc_wrapper=True, **OPTIONS)\n"
     before, definition = _split_last_function(source, name)
+    definition = definition.replace(f"def {name}(", f"def {_function_name(name, source)}(", 1)
     return f"{header}{variables}\n\n{before}{decorator}{definition}\n"
 
 
@@ -251,14 +259,16 @@ def _spread(kernel: launch.Kernel, items: int, arguments: tuple) -> None:
         kernel.native(0, items, *arguments)
         return
     chunks = min(items, threads * _CHUNKS_PER_THREAD)
-    block = np.array([_as_integer(a) for a in arguments], dtype=np.int64)
+    types = [dtype for _, dtype, _ in kernel.details[1][2:]]
+    block = np.array([_as_integer(a, dtype) for a, dtype in zip(arguments, types, strict=True)], dtype=np.int64)
     run_chunks(_chunk_address(kernel), chunks, items, block, threads)
 
 
-def _as_integer(argument: Any) -> int:
+def _as_integer(argument: Any, dtype: str) -> int:
+    """64 bits that hold an argument of a parameter of this type; a float may be given as an int or a NumPy scalar."""
     if isinstance(argument, np.ndarray):
         return argument.ctypes.data
-    if isinstance(argument, float):
+    if dtype.startswith("float"):
         return struct.unpack("<q", struct.pack("<d", argument))[0]
     return int(argument)
 

@@ -32,8 +32,9 @@ def cross_entropy(
     """The loss of each row, and what goes with it: (losses (N,), normalisers (2, N), row weights (N,)).
 
     logits: (N, C), float32 or float64, any strides. targets: (N,), integers from 0 to C - 1 or `ignore_index`. weight:
-    (C,), the logits' type, contiguous. The normalisers (each row's maximum, and the logarithm of its sum relative to that) are for
-    `cross_entropy_backward`. A target out of range raises IndexError; wrong shapes ValueError; wrong types TypeError.
+    (C,), contiguous, of the logits' type. The normalisers (each row's maximum, and the logarithm of its sum relative to
+    that) are for `cross_entropy_backward`. A target out of range raises IndexError, wrong shapes ValueError, wrong types
+    TypeError.
 
     >>> import numpy as np
     >>> from kernels.cpu.cross_entropy import cross_entropy
@@ -45,7 +46,8 @@ def cross_entropy(
     logits, targets = form.prepared(logits, targets)
     weight_sum, smoothing = _check_options(form, weight, ignore_index, label_smoothing)
     rows, classes, dtype = form.rows, form.classes, form.dtype
-    losses, normalisers, row_weights = form.vector((rows,), dtype), form.pair((2, rows), dtype), form.vector((rows,), dtype)
+    losses, row_weights = form.vector((rows,), dtype), form.vector((rows,), dtype)
+    normalisers = form.pair((2, rows), dtype)
     if rows:
         _check_classes(targets, rows, classes, ignore_index)
         form.forward(

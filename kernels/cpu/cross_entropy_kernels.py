@@ -47,7 +47,7 @@ def cross_entropy_rows(
             row_weights[row] = T(0)
             continue
         row_weight = weight[target] if weighted else T(1)
-        loss = row_weight * (difference(shift, logits[at + target]) + log_total)
+        loss = row_weight * difference(log_total, difference(logits[at + target], shift))
         if smoothing != T(0):
             below = T(0)  # the weighted sum of how far each logit lies below the maximum
             if weighted:
@@ -83,10 +83,10 @@ def cross_entropy_gradient_rows(
         scale = upstream * (on_target + share * weight_sum)
         if weighted and smoothing != T(0):
             for c in range(classes):
-                p = exp(difference(logits[at + c], largest) - log_total)
+                p = exp(difference(difference(logits[at + c], largest), log_total))
                 out[to + c] = scale * p - upstream * share * weight[c]
         else:
             for c in range(classes):
-                p = exp(difference(logits[at + c], largest) - log_total)
+                p = exp(difference(difference(logits[at + c], largest), log_total))
                 out[to + c] = scale * p - upstream * share
         out[to + target] -= upstream * on_target

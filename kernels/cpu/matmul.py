@@ -1,7 +1,7 @@
 """Matrix multiplication on the CPU.
 
-What a call needs besides the arithmetic (checking shapes, broadcasting the batch, choosing a kernel) depends only on the
-operands' layouts: it is worked out once, kept as a `Plan`, and looked up by calls that come the same way again.
+What a call needs besides the arithmetic (checking shapes, broadcasting the batch, choosing a kernel) depends only on
+the operands' layouts: it is worked out once, kept as a `Plan`, and looked up by calls that come the same way again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _FEW_ROWS = 3  # so few rows are multiplied one by one
 _IN_PLACE_ROWS = 32  # so few rows read `b` in place where they can, instead of packing it
 _NEAR_CACHE = 1 << 19  # bytes of `a` that are treated together: half of a usual second-level cache
 _FAR_CACHE = 1 << 23  # bytes of `b` from which on it comes from memory
-_LARGE, _LARGE_TRANSPOSED = 1024, 640  # the smallest of the three sizes from which on `a` is packed too
+_LARGE = 1024  # the smallest of the three sizes from which on `a` is packed too, where its rows lie in one piece
+_LARGE_TRANSPOSED = 2560  # bytes: the same where its columns do, and every step of the depth is in another place
 _DEEPEST = 384  # steps of the depth that are packed together for large products, and of these and columns in a band
 _BAND_DEPTH, _BAND_COLUMNS = 8 * _DEEPEST, 2048
 _PANELS = {np.dtype(np.float32): PANEL_float32, np.dtype(np.float64): PANEL_float64}
@@ -68,7 +69,8 @@ class Plan:
         self.work = 1 + rows * columns * depth // (5 * per_matrix) if self.items else 1
         self.total = self.items * self.work
         self.large = None
-        if self.dtype in _PANELS and min(rows, columns, depth) >= (_LARGE if a_step == 1 else _LARGE_TRANSPOSED):
+        large = _LARGE if a_step == 1 else _LARGE_TRANSPOSED // self.dtype.itemsize
+        if self.dtype in _PANELS and min(rows, columns, depth) >= large:
             self.large, self.total = Large(numbers, self.dtype, self.shape[:-2]), launch.NEVER
 
     def _sizes(
@@ -109,7 +111,7 @@ class Plan:
 
 
 class Large:
-    """The product of large matrices, each matrix of the batch for itself: pack a band of `b`, multiply by all of `a`."""
+    """Products of large matrices, one matrix of the batch at a time: pack a band of `b`, multiply it by all of `a`."""
 
     __slots__ = ("batch", "bands", "pack", "multiply", "packed_size", "room_size", "dtype", "rows")
 

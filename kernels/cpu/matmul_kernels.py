@@ -9,8 +9,8 @@ All read their operands in place, through any strides, and take what is the same
     11 rows to treat together   12 steps of the depth to treat together
     13 batch dimensions, then for each of them, fastest first: size, stride in a, in b, in out
 
-(strides in elements; `a_step` and `b_step` lead along the inner dimension). A work item is PANEL columns or ROW_GROUP rows
-of one matrix of the batch. Every element of the result is summed in the same order, however the items are spread.
+(strides in elements; `a_step` and `b_step` lead along the inner dimension). A work item is PANEL columns or ROW_GROUP
+rows of one matrix of the batch. Every element of the result is summed in the same order, however the items are spread.
 
 The two kernels for large matrices work on one matrix and one band of it, and read from the tenth number on:
 
@@ -78,8 +78,8 @@ def matmul_direct(low: "int64", high: "int64", a: "T*", b: "T*", out: "T*", bias
             column_low, column_high = first * PANEL, min(last * PANEL, column_high)
         else:
             row_low, row_high = first * ROW_GROUP, min(last * ROW_GROUP, row_high)
-        # Steps of the depth are taken together as deep as a panel may be, or, to read a large `b` in the order in which it
-        # lies in memory, a few at a time for all columns.
+        # Steps of the depth are taken together as deep as a panel may be, or, to read a large `b` in the order in which
+        # it lies in memory, a few at a time for all columns.
         for row in range(row_low, row_high, sizes[11]):
             rows = min(sizes[11], row_high - row)
             for stretch in range(0, max(depth, 1), sizes[12]):

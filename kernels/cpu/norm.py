@@ -56,9 +56,7 @@ def layer_norm(
     return y, mean, rstd
 
 
-def layer_norm_backward(
-    g: Array, x: Array, mean: Array, rstd: Array, weight: Array | None = None
-) -> tuple[Array, Array, Array]:
+def layer_norm_backward(g: Array, x: Array, mean: Array, rstd: Array, weight: Array | None = None) -> tuple[Array, Array, Array]:
     """The gradients of x, weight and bias from that of y: (dx (rows, columns), dweight (columns,), dbias (columns,)).
 
     g: like x; x, weight as given to `layer_norm`; mean, rstd as it returned them.
@@ -180,7 +178,7 @@ def _checked_backward(name: str, g: Any, x: Any, weight: Any, *per_row: Any) -> 
 
 def _unit_rows(x: Array) -> Array:
     """x, or a copy of it whose rows have unit stride."""
-    if x.shape[1] > 1 and x.strides[1] != x.itemsize or x.strides[0] % x.itemsize:
+    if (x.shape[1] > 1 and x.strides[1] != x.itemsize) or x.strides[0] % x.itemsize:
         return np.ascontiguousarray(x)
     return x
 

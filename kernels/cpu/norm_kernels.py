@@ -33,12 +33,12 @@ def layer_norm_rows(
         for begin in range(0, columns, 1024):
             part = T(0)
             for c in range(at + begin, at + min(begin + 1024, columns)):
-                deviation = difference(x[c], first) - shift
+                deviation = difference(difference(x[c], first), shift)
                 part += deviation * deviation
             total += part
         scale = T(1) / sqrt(total / T(columns) + epsilon)
         for c in range(columns):
-            y[to + c] = (difference(x[at + c], first) - shift) * scale * weight[c] + bias[c]
+            y[to + c] = difference(difference(x[at + c], first), shift) * scale * weight[c] + bias[c]
         mean[row] = first + shift
         rstd[row] = scale
 

@@ -23,8 +23,12 @@ BLOCK = 1024  # elements of a row that are summed in registers before they becom
 BLOCK_ROWS = 64
 TILE = 512  # columns
 ROWS_PER_ITEM = 8192  # at most, in down_columns: 128 blocks, so 8 tiles of pairwise totals
+# ruff: noqa: F821  (T, A, scratch, prepare, combine, ... are names of the generated module)
+
 _IMPORTS = "import numpy as np\nfrom kernels.cpu.scratch import scratch"
-_EXACT = '_exact = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **{**OPTIONS, "fastmath": {"contract"}})\n\n'
+_EXACT = (
+    '_exact = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **{**OPTIONS, "fastmath": {"contract"}})\n\n'
+)
 
 
 @dataclass(frozen=True)
@@ -108,12 +112,10 @@ def storage(dtype: np.dtype) -> np.dtype:
 # (size, stride) of each kept and each outer reduced dimension, innermost first.
 
 
-def along_rows(
-    low: "int64", high: "int64", x: "T*", first: "A*", second: "A*", out: "A*", table: "int64*", divisor: "A"
-):
+def along_rows(low: "int64", high: "int64", x: "T*", first: "A*", second: "A*", out: "A*", table: "int64*", divisor: "A"):
     kept, centre_stride, base, parts, parts_per_run, chunk = table[0], table[1], table[2], table[3], table[4], table[5]
     runs, runs_per_part, length, stride, outer = table[6], table[7], table[8], table[9], table[10]
-    stack = scratch(A, 64)  # noqa: F821
+    stack = scratch(A, 64)
     for item in range(low, high):
         output, run_low, run_high, start, end = item, 0, runs, 0, length
         if parts > 1:
@@ -142,27 +144,27 @@ def along_rows(
                 rest //= size
             for begin in range(start, end, 1024):
                 count = min(end - begin, 1024)
-                total = identity()  # noqa: F821
+                total = identity()
                 if stride == 1:
                     for j in range(run_at + begin, run_at + begin + count):
-                        total = combine(total, prepare(x[j], a, b))  # noqa: F821
+                        total = combine(total, prepare(x[j], a, b))
                 else:
                     for j in range(count):
-                        total = combine(total, prepare(x[run_at + (begin + j) * stride], a, b))  # noqa: F821
+                        total = combine(total, prepare(x[run_at + (begin + j) * stride], a, b))
                 blocks += 1
                 pairs = blocks
                 while pairs & 1 == 0:
                     depth -= 1
-                    total = combine(stack[depth], total)  # noqa: F821
+                    total = combine(stack[depth], total)
                     pairs >>= 1
                 stack[depth] = total
                 depth += 1
-                if settled(total):  # noqa: F821
+                if settled(total):
                     break
         while depth > 1:
             depth -= 1
-            stack[depth - 1] = combine(stack[depth - 1], stack[depth])  # noqa: F821
-        out[item] = finish(stack[0], a, divisor)  # noqa: F821
+            stack[depth - 1] = combine(stack[depth - 1], stack[depth])
+        out[item] = finish(stack[0], a, divisor)
 
 
 # The table of down_columns: 0 kept outer dimensions, 1 stride of first and second, 2 base, 3 parts, 4 rows per part,
@@ -171,16 +173,14 @@ def along_rows(
 # of each outer kept dimension and (size, stride) of each outer reduced dimension, innermost first.
 
 
-def down_columns(
-    low: "int64", high: "int64", x: "T*", first: "A*", second: "A*", out: "A*", table: "int64*", divisor: "A"
-):
+def down_columns(low: "int64", high: "int64", x: "T*", first: "A*", second: "A*", out: "A*", table: "int64*", divisor: "A"):
     kept, centre_stride, base, parts, rows_per_part, rows = table[0], table[1], table[2], table[3], table[4], table[5]
     tiles, tile_width, columns, step, out_step, outputs = table[6], table[7], table[8], table[9], table[10], table[11]
     inner_rows, row_stride, outer = table[12], table[13], table[14]
     reduced_at = 15 + 3 * kept
-    stack = scratch(A, 4096)  # noqa: F821
-    a = scratch(A, 512)  # noqa: F821
-    b = scratch(A, 512)  # noqa: F821
+    stack = scratch(A, 4096)
+    a = scratch(A, 512)
+    b = scratch(A, 512)
     for item in range(low, high):
         rest = item // tiles
         column = (item - rest * tiles) * tile_width
@@ -207,7 +207,7 @@ def down_columns(
         while not finished:
             total = depth * 512
             for c in range(width):
-                stack[total + c] = identity()  # noqa: F821
+                stack[total + c] = identity()
             block_end = min(row + 64, row_end)
             while row < block_end:
                 rest = row // inner_rows
@@ -224,13 +224,13 @@ def down_columns(
                     at2 = at1 + row_stride
                     at3 = at2 + row_stride
                     for c in range(width):
-                        v01 = combine(prepare(x[row_at + c * step], a[c], b[c]), prepare(x[at1 + c * step], a[c], b[c]))  # noqa: F821
-                        v23 = combine(prepare(x[at2 + c * step], a[c], b[c]), prepare(x[at3 + c * step], a[c], b[c]))  # noqa: F821
-                        stack[total + c] = combine(stack[total + c], combine(v01, v23))  # noqa: F821
+                        v01 = combine(prepare(x[row_at + c * step], a[c], b[c]), prepare(x[at1 + c * step], a[c], b[c]))
+                        v23 = combine(prepare(x[at2 + c * step], a[c], b[c]), prepare(x[at3 + c * step], a[c], b[c]))
+                        stack[total + c] = combine(stack[total + c], combine(v01, v23))
                     row_at = at3 + row_stride
                 for _ in range(together & 3):
                     for c in range(width):
-                        stack[total + c] = combine(stack[total + c], prepare(x[row_at + c * step], a[c], b[c]))  # noqa: F821
+                        stack[total + c] = combine(stack[total + c], prepare(x[row_at + c * step], a[c], b[c]))
                     row_at += row_stride
             blocks += 1
             depth += 1
@@ -240,7 +240,7 @@ def down_columns(
                 depth -= 1
                 below = depth * 512 - 512
                 for c in range(width):
-                    stack[below + c] = combine(stack[below + c], stack[below + 512 + c])  # noqa: F821
+                    stack[below + c] = combine(stack[below + c], stack[below + 512 + c])
                 pairs >>= 1
         for c in range(width):
-            out[out_at + c * out_step] = finish(stack[c], a[c], divisor)  # noqa: F821
+            out[out_at + c * out_step] = finish(stack[c], a[c], divisor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf, nan, prod
 from typing import Any
 
@@ -65,26 +66,39 @@ def _operation(name: str, dtype: np.dtype, result: np.dtype) -> Operation:
 
 _FOR_NUMBERS = {"sum", "prod", "max", "min", "any", "all", "count_nonzero"}
 _PLANS = 1 << 13  # plans kept; a program with endless new shapes must not fill the memory
-_plans: dict[tuple, Plan] = {}
-memory.on_change(_plans.clear)
+_calls: dict[tuple, Callable[..., np.ndarray]] = {}
+memory.on_change(_calls.clear)
 
 
-def run(name: str, x: Any, axis: Any = None, keepdims: bool = False, *centres: np.ndarray, correction: float = 0) -> np.ndarray:
-    """Run the operation `name`; the plan for arrays of this layout is looked up, or made."""
+def run(
+    name: str,
+    x: Any,
+    axis: Any = None,
+    keepdims: bool = False,
+    first: np.ndarray | None = None,
+    second: np.ndarray | None = None,
+    correction: float = 0,
+) -> np.ndarray:
+    """Run the operation `name`: the plan for arrays of this layout is looked up, or made.
+
+    `first` and `second` are numbers that the operation needs for each output, contiguous (for `norm p`, a single one).
+    """
     try:
-        plan = _plans.get((name, x.__class__, x.shape, x.strides, x.dtype, axis, keepdims, correction))
+        call = _calls.get((name, x.__class__, x.shape, x.strides, x.dtype, axis, keepdims, correction))
     except (TypeError, AttributeError):  # an axis that is a list, an x that is no array
-        plan = None
-    if plan is None:
-        return _run_anew(name, x, axis, keepdims, centres, correction)
-    return plan(x, *centres)
+        call = None
+    if call is None:
+        call, x = _call_for(name, x, axis, keepdims, first, correction)
+    return call(x, first, second)
 
 
-def _run_anew(name: str, x: Any, axis: Any, keepdims: bool, centres: tuple, correction: float) -> np.ndarray:
+def _call_for(name: str, x: Any, axis: Any, keepdims: bool, first: Any, correction: float) -> tuple[Callable, np.ndarray]:
+    """What runs the operation on arrays of this layout, and the array to run it on."""
     check_array(name, x, NUMBERS if name in _FOR_NUMBERS else FLOATS)
     axes = normalise_axes(name, axis, x.ndim)
-    if has_odd_strides(x):
-        return run(name, x.copy(), axes, keepdims, *centres, correction=correction)
+    odd = has_odd_strides(x)
+    if odd:
+        x = x.copy()
     count = prod([x.shape[a] for a in axes])
     result = _result_dtype(name, x.dtype)
     operation = _operation(name, x.dtype, result)
@@ -93,24 +107,25 @@ def _run_anew(name: str, x: Any, axis: Any, keepdims: bool, centres: tuple, corr
             f"{name}: the array of shape {x.shape} has no elements along axis {axis} to take the {name} of, and an empty "
             f"{name} has no value; check the shape, or concatenate a default"
         )
-    strides = tuple(s // x.itemsize for s in x.strides)
     divisor = max(count - correction, 0) if "divisor" in operation.finish and name != "sum" else 1
     plan = Plan(
         operation,
         x.shape,
-        strides,
+        tuple([s // x.itemsize for s in x.strides]),
         x.dtype,
         axes,
         result,
         keepdims,
         divisor=divisor,
-        centre_stride=1 if centres and name != "norm p" else 0,
+        centre_stride=1 if first is not None and name != "norm p" else 0,
     )
-    if len(_plans) >= _PLANS:
-        _plans.clear()
-    key_axis = axes if isinstance(axis, list) else axis
-    _plans[name, x.__class__, x.shape, x.strides, x.dtype, key_axis, keepdims, correction] = plan
-    return plan(x, *centres)
+    call = plan.caller()
+    if not odd:
+        if len(_calls) >= _PLANS:
+            _calls.clear()
+        key_axis = axes if isinstance(axis, list) else axis
+        _calls[name, x.__class__, x.shape, x.strides, x.dtype, key_axis, keepdims, correction] = call
+    return call, x
 
 
 def has_odd_strides(x: np.ndarray) -> bool:
@@ -142,4 +157,3 @@ def _result_dtype(name: str, dtype: np.dtype) -> np.dtype:
     if name in ("sum", "prod") and dtype.kind == "u":
         return UINT64
     return dtype
-

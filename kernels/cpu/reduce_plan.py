@@ -7,12 +7,12 @@ reductions with few outputs are cut into parts of fixed size, and the parts' res
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
 
-from kernels import memory
+from kernels import launch, memory
 from kernels.cpu.reduce_kernels import (
     BLOCK,
     BLOCK_ROWS,
@@ -51,7 +51,7 @@ def normalise_axes(name: str, axis: int | Sequence[int] | None, ndim: int) -> tu
 
 
 class Plan:
-    """A reduction of one layout, ready to run: `plan(x, first, second)` allocates and returns the result."""
+    """A reduction of one layout, ready to run: see `caller`."""
 
     __slots__ = ("kernel", "items", "table", "work", "divisor", "shape", "dtype", "make", "parts", "make_parts", "rest", "fill")
 
@@ -67,9 +67,7 @@ class Plan:
         divisor: float = 1,
         centre_stride: int = 0,
     ) -> None:
-        self.shape = tuple(
-            1 if axis in axes else size for axis, size in enumerate(shape) if keepdims or axis not in axes
-        )
+        self.shape = tuple(1 if axis in axes else size for axis, size in enumerate(shape) if keepdims or axis not in axes)
         self.dtype = result
         self.make = memory.maker(self.shape, result)
         self.divisor = float(divisor) if result.kind == "f" else int(divisor)
@@ -154,13 +152,34 @@ class Plan:
         )
         self.divisor = type(self.divisor)(1)
 
-    def __call__(self, x: np.ndarray, first: np.ndarray | None = None, second: np.ndarray | None = None) -> np.ndarray:
-        out = self.make(self.shape, self.dtype)
-        if self.items:
+    def caller(self) -> Callable[..., np.ndarray]:
+        """`call(x, first, second)`: allocate the result and run. Short, for small arrays spend their time here."""
+        make, shape, dtype, fill = self.make, self.shape, self.dtype, self.fill
+        if not self.items:
+
+            def nothing(x: np.ndarray, first: object = None, second: object = None) -> np.ndarray:
+                out = make(shape, dtype)
+                if fill is not None:
+                    out.fill(fill)
+                return out
+
+            return nothing
+        kernel, items, table, divisor, total = self.kernel, self.items, self.table, self.divisor, self.items * self.work
+
+        def call(x: np.ndarray, first: np.ndarray | None = None, second: np.ndarray | None = None) -> np.ndarray:
+            out = make(shape, dtype)
+            if total < launch.parallel_work:
+                kernel.start(0, items, x, out if first is None else first, out if second is None else second, out, table, divisor)
+            else:
+                self.into(x, out if first is None else first, out if second is None else second, out)
+            return out
+
+        def in_parts(x: np.ndarray, first: np.ndarray | None = None, second: np.ndarray | None = None) -> np.ndarray:
+            out = make(shape, dtype)
             self.into(x, out if first is None else first, out if second is None else second, out)
-        elif self.fill is not None:
-            out.fill(self.fill)
-        return out
+            return out
+
+        return call if self.rest is None else in_parts
 
     def into(self, x: np.ndarray, first: np.ndarray, second: np.ndarray, out: np.ndarray) -> None:
         """Run on memory that exists; operations without centres take any array for `first` and `second`."""

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import operator
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from kernels import memory
 from kernels.layout import layout_of, memory_order, merge_dimensions
-
-_SHAPES = 1 << 12  # remembered; a program with endless new shapes must not fill the memory
 
 
 class RowView:
@@ -49,12 +46,8 @@ class RowView:
         """x itself, or the copy that the view describes."""
         return np.ascontiguousarray(x) if self.copy else x
 
-    def empty(self) -> np.ndarray:
-        """A new array in which the rows lie densely, in the memory order of the view; see `result`."""
-        return self.make(self.permuted, self.dtype)
-
     def result(self, out: np.ndarray) -> np.ndarray:
-        """What `empty` gave, with its axes in the order of the input's."""
+        """An array of shape `permuted` with its axes in the order of the input's."""
         return out if self.back is None else out.transpose(self.back)
 
 
@@ -66,18 +59,8 @@ def _single(shape: tuple[int, ...], strides: tuple[int, ...], axes: tuple[int, .
     return merged[0] if merged else 0
 
 
-_views: dict[tuple, RowView] = {}
-memory.on_change(_views.clear)
-
-
-def rows_of(name: str, x: Any, axis: int) -> RowView:
-    """The rows of x along `axis`, looked up or worked out; x is an array of a supported type."""
-    key = (x.shape, x.strides, x.dtype, axis)
-    view = _views.get(key)
-    return view if view is not None else _view(name, x, axis, key)
-
-
-def _view(name: str, x: np.ndarray, axis: int, key: tuple) -> RowView:
+def rows_of(name: str, x: np.ndarray, axis: int) -> RowView:
+    """The rows of x, an array of a supported type, along `axis`; errors name the function."""
     try:
         number = operator.index(axis)
     except TypeError:
@@ -92,7 +75,4 @@ def _view(name: str, x: np.ndarray, axis: int, key: tuple) -> RowView:
     else:
         order = memory_order([layout], x.shape)
         view = RowView(x.shape, layout.strides, x.dtype, number % x.ndim, order)
-    if len(_views) >= _SHAPES:
-        _views.clear()
-    _views[key] = view
     return view

@@ -34,5 +34,5 @@ else:
 
 @inlined
 def difference(a, b):
-    """a - b, where sums may be reordered but this must not be: (x - maximum) - log_total would lose its digits."""
+    """a - b, left as it is where other sums may be reordered: (x - maximum) - log_total must not become x - (...)."""
     return a - b

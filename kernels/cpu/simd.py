@@ -1,7 +1,7 @@
 """Vector functions for kernels: the register tile of a matrix product, dot products, laying out panels.
 
-Each function exists twice: with NUMBA_DISABLE_JIT=1 as plain Python, otherwise as a numba intrinsic of the same name and
-meaning, whose code is in `kernels.cpu.simd_code`. An argument in capitals must be a constant (it stays one in the
+Each function exists twice: with NUMBA_DISABLE_JIT=1 as plain Python, otherwise as a numba intrinsic of the same name
+and meaning, whose code is in `kernels.cpu.simd_code`. An argument in capitals must be a constant (it stays one in the
 signature: numba keeps one piece of code per signature). A place in memory is a pointer and an offset in elements, for
 numba cannot add to a pointer. Flags are 0 or not 0.
 """
@@ -110,9 +110,9 @@ else:
         """out[i, j] = sum over k of a[i, k] * b[k, j], for `rows` rows and `columns` columns, at most WIDTH vectors.
 
         a[i, k] lies at a_at + i*a_row + k*a_step; b[k, j] at b_at + k*b_step + j, and WIDTH whole vectors of it can be
-        read; out[i, j] at out_at + i*out_row + j. Where `accumulate` is not 0 the sum is added to what `out` holds; else
-        `out` is not read. Where `add_bias` is not 0, sums begin with bias[bias_at + j]. HEIGHTS is a bit set: a tile may have
-        1, 2, 4, ... rows, as the bits say; 0 stands for the tallest tile alone. Rows that fit no tile are left out.
+        read; out[i, j] at out_at + i*out_row + j. With `accumulate` the sum is added to what `out` holds, else `out` is
+        not read. With `add_bias` sums begin with bias[bias_at + j]. HEIGHTS is a bit set: a tile may have 1, 2, 4, ...
+        rows, as the bits say; 0 stands for the tallest tile alone. Rows that fit no tile are left out.
         """
         if not all(_is_kernel_pointer(p) for p in (a, b, out, bias)):
             return None
@@ -151,8 +151,8 @@ else:
     ):  # fmt: skip
         """panel[panel_at + k*panel_step + i] = source[source_at + i*lane_step + k*depth_step], for i in range(count).
 
-        Lanes go by groups: of a vector where GROUP is 0, otherwise there is one group of GROUP lanes (HEIGHT, if that is
-        more than a vector, as vectors and a rest). Lanes of the last group that the source lacks get some value of it or 0.
+        Lanes go by vectors where GROUP is 0; else there are GROUP of them, as vectors and a rest. Lanes of the last
+        group that the source lacks get some value of it, or 0.
         """
         if not _is_kernel_pointer(panel) or panel != source:
             return None
@@ -184,7 +184,8 @@ else:
 
     @intrinsic
     def dot_rows(
-        typing_context, rows, depth, matrix, matrix_at, row_step, x, x_at, out, out_at, accumulate, bias, bias_at, add_bias
+        typing_context, rows, depth, matrix, matrix_at, row_step, x, x_at,
+        out, out_at, accumulate, bias, bias_at, add_bias
     ):  # fmt: skip
         """out[out_at + i] = sum over k of matrix[matrix_at + i*row_step + k] * x[x_at + k], for i in range(rows).
 

@@ -1,8 +1,8 @@
-"""LLVM code for blocks of vectors, written instruction by instruction; `kernels.cpu.simd` makes it callable from kernels.
+"""LLVM code for blocks of vectors, instruction by instruction; `kernels.cpu.simd` makes it callable from kernels.
 
-LLVM's loop vectoriser reaches a tenth of a processor's peak in a matrix product; the rest is keeping a tile of the result
-in vector registers over the whole inner dimension. So the tile is written out here: every vector register is one value,
-every multiply-add one instruction. Vector length and tile size follow the processor's features.
+LLVM's loop vectoriser reaches a tenth of a processor's peak in a matrix product; the rest is keeping a tile of the
+result in vector registers over the whole inner dimension. So the tile is written out here: every vector register is one
+value, every multiply-add one instruction. Vector length and tile size follow the processor's features.
 
 `builder` is llvmlite's IRBuilder; pointers are to float or double, and offsets count elements.
 """

@@ -7,8 +7,12 @@ any strides; a result lies in memory as its input does. Results do not depend on
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from kernels import launch, memory
+from kernels.cpu.compiler import Template
 from kernels.cpu.reduce_operations import FLOATS, check_array
 from kernels.cpu.rows import RowView, rows_of
 from kernels.cpu.softmax_kernels import (
@@ -38,8 +42,7 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    check_array("softmax", x, FLOATS)
-    return _forward(rows_of("softmax", x, axis), x, softmax_rows, softmax_columns)
+    return _run("softmax", x, None, axis)
 
 
 def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -50,8 +53,7 @@ def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     >>> log_softmax(np.array([1e4, 1e4])).round(4)
     array([-0.6931, -0.6931])
     """
-    check_array("log_softmax", x, FLOATS)
-    return _forward(rows_of("log_softmax", x, axis), x, log_softmax_rows, log_softmax_columns)
+    return _run("log_softmax", x, None, axis)
 
 
 def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -62,7 +64,7 @@ def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray
     >>> softmax_backward(np.array([1.0, 0.0]), np.array([0.5, 0.5]))
     array([ 0.25, -0.25])
     """
-    return _backward("softmax_backward", g, y, axis, softmax_backward_rows, softmax_backward_columns)
+    return _run("softmax_backward", y, _like("softmax_backward", g, y), axis)
 
 
 def log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -73,54 +75,75 @@ def log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int = -1) -> np.nda
     >>> log_softmax_backward(np.array([1.0, 0.0]), np.log(np.array([0.5, 0.5]))).round(6)
     array([ 0.5, -0.5])
     """
-    return _backward("log_softmax_backward", g, y, axis, log_softmax_backward_rows, log_softmax_backward_columns)
+    return _run("log_softmax_backward", y, _like("log_softmax_backward", g, y), axis)
 
 
-def _forward(view: RowView, x: np.ndarray, rows, columns) -> np.ndarray:
-    out = view.empty()
-    if view.copy:
-        x = view.prepared(x)
+_LOOPS = {
+    "softmax": (softmax_rows, softmax_columns),
+    "log_softmax": (log_softmax_rows, log_softmax_columns),
+    "softmax_backward": (softmax_backward_rows, softmax_backward_columns),
+    "log_softmax_backward": (log_softmax_backward_rows, log_softmax_backward_columns),
+}
+_CALLS = 1 << 12  # remembered; a program with endless new shapes must not fill the memory
+_calls: dict[tuple, Callable[..., np.ndarray]] = {}
+memory.on_change(_calls.clear)
+
+
+def _run(name: str, x: np.ndarray, g: np.ndarray | None, axis: int) -> np.ndarray:
+    """Run an operation on x (the result y, when going backward) and the upstream gradient g of the same shape and type."""
+    try:
+        if g is not None and g.strides != x.strides:
+            g, x = np.ascontiguousarray(g), np.ascontiguousarray(x)
+        key = (name, x.__class__, x.shape, x.strides, x.dtype, axis)
+        call = _calls.get(key)
+    except (TypeError, AttributeError):  # no such axis, no array
+        call = None
+    if call is None:
+        check_array(name, x, FLOATS)
+        call = _call_for(rows_of(name, x, axis), *_LOOPS[name])
+        if len(_calls) >= _CALLS:
+            _calls.clear()
+        _calls[key] = call
+    return call(x) if g is None else call(g, x)
+
+
+def _call_for(view: RowView, rows: Template, columns: Template) -> Callable[..., np.ndarray]:
+    """What runs an operation on arrays whose rows lie so: along them, or down columns where those are contiguous."""
     if view.inner == 1:
-        length = view.length
-        rows[view.dtype](view.outer, x, out, length, view.outer_stride, work=length * _WEIGHT)
+        kernel, items, sizes = rows[view.dtype], view.outer, (view.length, view.outer_stride)
+        work = view.length * _WEIGHT
     else:
-        tiles, width = tiling(view)
-        columns[view.dtype](
-            view.outer * tiles, x, out, view.length, view.inner, tiles, width, view.outer_stride, view.stride,
-            work=width * view.length * _WEIGHT,
-        )  # fmt: skip
-    return view.result(out)
+        tiles, width = _tiling(view)
+        kernel, items = columns[view.dtype], view.outer * tiles
+        sizes = (view.length, view.inner, tiles, width, view.outer_stride, view.stride)
+        work = view.length * width * _WEIGHT
+    total = items * work
+    shape, dtype, make = view.permuted, view.dtype, view.make
+    plain = not view.copy and view.back is None
+
+    def call(*arrays: np.ndarray) -> np.ndarray:
+        out = make(shape, dtype)
+        if not plain:
+            arrays = tuple([view.prepared(x) for x in arrays])
+        if total < launch.parallel_work:
+            kernel.start(0, items, *arrays, out, *sizes)
+        else:
+            kernel(items, *arrays, out, *sizes, work=work)
+        return out if plain else view.result(out)
+
+    return call
 
 
-def _backward(name: str, g: np.ndarray, y: np.ndarray, axis: int, rows, columns) -> np.ndarray:
-    check_array(name, y, FLOATS)
-    check_same(name, g, y)
-    if g.strides != y.strides:
-        g, y = np.ascontiguousarray(g), np.ascontiguousarray(y)
-    view = rows_of(name, y, axis)
-    out = view.empty()
-    if view.copy:
-        g, y = view.prepared(g), view.prepared(y)
-    if view.inner == 1:
-        length = view.length
-        rows[view.dtype](view.outer, g, y, out, length, view.outer_stride, work=length * _WEIGHT)
-    else:
-        tiles, width = tiling(view)
-        columns[view.dtype](
-            view.outer * tiles, g, y, out, view.length, view.inner, tiles, width, view.outer_stride, view.stride,
-            work=width * view.length * _WEIGHT,
-        )  # fmt: skip
-    return view.result(out)
-
-
-def check_same(name: str, g: np.ndarray, y: np.ndarray) -> None:
-    """Raise unless the upstream gradient is an array like y."""
-    if not isinstance(g, np.ndarray) or g.shape != y.shape or g.dtype != y.dtype:
+def _like(name: str, g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """g, an upstream gradient, checked to be an array like y."""
+    if not isinstance(g, np.ndarray) or not isinstance(y, np.ndarray) or g.shape != y.shape or g.dtype != y.dtype:
         got = f"{g.dtype}{g.shape}" if isinstance(g, np.ndarray) else type(g).__name__
-        raise ValueError(f"{name}: the upstream gradient must be an array like the result, {y.dtype}{y.shape}, got {got}")
+        wanted = f"{y.dtype}{y.shape}" if isinstance(y, np.ndarray) else type(y).__name__
+        raise ValueError(f"{name}: the upstream gradient must be an array like the result, {wanted}, got {got}")
+    return g
 
 
-def tiling(view: RowView) -> tuple[int, int]:
+def _tiling(view: RowView) -> tuple[int, int]:
     """(tiles per outer index, columns per tile) for the loops over columns, which have room for 512 columns."""
     width = min(max(_TILE // max(view.length, 1), 32), 512, max(view.inner, 1))
     return -(-view.inner // width), width

@@ -51,13 +51,11 @@ def log_softmax_rows(low: "int64", high: "int64", x: "T*", out: "T*", length: "i
             total += part
         log_total = T(0) if total == T(0) else log(total)
         for j in range(length):
-            out[to + j] = difference(x[at + j], shift) - log_total
+            out[to + j] = difference(difference(x[at + j], shift), log_total)
 
 
 @kernel(**_options)
-def softmax_backward_rows(
-    low: "int64", high: "int64", g: "T*", y: "T*", out: "T*", length: "int64", row_stride: "int64"
-):
+def softmax_backward_rows(low: "int64", high: "int64", g: "T*", y: "T*", out: "T*", length: "int64", row_stride: "int64"):
     for row in range(low, high):
         at = row * row_stride
         to = row * length
@@ -72,9 +70,7 @@ def softmax_backward_rows(
 
 
 @kernel(**_options)
-def log_softmax_backward_rows(
-    low: "int64", high: "int64", g: "T*", y: "T*", out: "T*", length: "int64", row_stride: "int64"
-):
+def log_softmax_backward_rows(low: "int64", high: "int64", g: "T*", y: "T*", out: "T*", length: "int64", row_stride: "int64"):
     for row in range(low, high):
         at = row * row_stride
         to = row * length
@@ -155,7 +151,7 @@ def log_softmax_columns(
             total[c] = T(0) if total[c] == T(0) else log(total[c])
         for j in range(length):
             for c in range(width):
-                out[to + j * inner + c] = difference(x[at + j * stride + c], shift[c]) - total[c]
+                out[to + j * inner + c] = difference(difference(x[at + j * stride + c], shift[c]), total[c])
 
 
 @kernel(**_options)

@@ -23,14 +23,16 @@ ROOT = Path(__file__).resolve().parents[2]
 CLASSES = 10
 LEARNING_RATE = 5e-3
 
+Digits = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
-def load_digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+
+def load_digits(seed: int) -> Digits:
     """Images and labels to learn from, then those held out: float32 (n, 64) and int64 (n,)."""
     from sklearn import datasets
 
-    digits = datasets.load_digits()
-    images = (digits.data.astype(np.float32) / 16 - 0.3) / 0.4  # from 0..16 to a mean near 0 and a spread near 1
-    labels = digits.target.astype(np.int64)
+    bunch = datasets.load_digits()
+    images = (bunch.data.astype(np.float32) / 16 - 0.3) / 0.4  # from 0..16 to a mean near 0 and a spread near 1
+    labels = bunch.target.astype(np.int64)
     generator = np.random.default_rng(seed)
     is_held_out = np.zeros(len(labels), bool)
     for digit in range(CLASSES):
@@ -58,9 +60,9 @@ def accuracy(model: nn.Module, images: ag.Tensor, labels: np.ndarray) -> float:
     return float(np.mean(guesses == labels))
 
 
-def train(arguments: argparse.Namespace) -> tuple[nn.Module, list[dict[str, float]]]:
+def train(digits: Digits, arguments: argparse.Namespace) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train a model; also what each epoch came to: loss, and accuracy on the held-out images."""
-    images, labels, held_out_images, held_out_labels = load_digits(arguments.seed)
+    images, labels, held_out_images, held_out_labels = digits
     ag.manual_seed(arguments.seed)
     device = arguments.device
     data = nn.data.TensorDataset(ag.tensor(images, device=device), ag.tensor(labels, device=device))
@@ -117,12 +119,12 @@ def draw(history: list[dict[str, float]], path: Path) -> None:
     epochs = range(1, len(history) + 1)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     left.plot(epochs, [h["loss"] for h in history], color="tab:blue", marker=".")
-    left.set(title="training loss", xlabel="epoch", ylabel="cross-entropy", yscale="log")
+    left.set(title="training loss", xlabel="epoch", ylabel="cross-entropy")
     right.plot(epochs, [100 * h["accuracy"] for h in history], color="tab:green", marker=".")
     right.set(title="accuracy on held-out images", xlabel="epoch", ylabel="percent")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(0, len(history) + 1)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
@@ -137,8 +139,9 @@ def main(arguments: list[str] | None = None) -> float:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "digits", help="folder of the results (default runs/digits)")
     options = parser.parse_args(arguments)
 
+    digits = load_digits(options.seed)
     begin = time.perf_counter()
-    model, history = train(options)
+    model, history = train(digits, options)
     seconds = time.perf_counter() - begin
 
     options.out.mkdir(parents=True, exist_ok=True)

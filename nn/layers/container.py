@@ -55,8 +55,12 @@ class _Numbered(Module):
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return type(self)(self._values()[index])
+            return self._like(self._values()[index])
         return self.__dict__[self._name_at(index)]
+
+    def _like(self, values: list[Any]) -> Any:
+        """A container of the same type with some of the members."""
+        return type(self)(values)  # type: ignore[call-arg]
 
     def __setitem__(self, index: int, value: Any) -> None:
         self._put(self._name_at(index), value)
@@ -227,18 +231,18 @@ class _Named(Module):
 
     def update(self, members: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         """Add members, or put them in the place of others of the same names."""
-        for name, value in members.items() if isinstance(members, Mapping) else members:
+        for name, value in dict(members).items():
             self[name] = value
 
-    def keys(self) -> Iterable[str]:
+    def keys(self) -> list[str]:
         """The names."""
-        return dict(self.items()).keys()
+        return [name for name, _ in self.items()]
 
-    def values(self) -> Iterable[Any]:
+    def values(self) -> list[Any]:
         """The members."""
-        return dict(self.items()).values()
+        return [value for _, value in self.items()]
 
-    def items(self) -> Iterable[tuple[str, Any]]:
+    def items(self) -> list[tuple[str, Any]]:
         """(name, member) pairs."""
         return [(name, value) for name, value in self.__dict__.items() if isinstance(value, self._kind)]
 

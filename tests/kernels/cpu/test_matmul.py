@@ -111,7 +111,7 @@ def test_any_size_in_any_layout(shape, dtype):
 @pytest.mark.parametrize("layouts", itertools.product(LAYOUTS, LAYOUTS), ids="-".join)
 def test_packed_products_in_bands(dtype, layouts, monkeypatch):
     """The path of large matrices, with bands so small that several are needed in both directions."""
-    for name, value in (("_LARGE", 20), ("_LARGE_TRANSPOSED", 20), ("_BAND_DEPTH", 768), ("_BAND_COLUMNS", 64)):
+    for name, value in (("_LARGE", 20), ("_LARGE_TRANSPOSED", 160), ("_BAND_DEPTH", 768), ("_BAND_COLUMNS", 64)):
         monkeypatch.setattr(matmul_module, name, value)
     matmul_module._plans.clear()
     a, b = sample((41, 805), dtype, layouts[0]), sample((805, 143), dtype, layouts[1], 1)
@@ -165,7 +165,8 @@ def test_fields_of_a_structured_array():
     "shapes",
     [
         *[((5,), (5,)), ((5,), (5, 3)), ((4, 5), (5,)), ((5,), (2, 5, 3)), ((2, 4, 5), (5,))],
-        *[((2, 3, 4), (4, 2)), ((3, 4), (2, 4, 2)), ((2, 1, 3, 4), (3, 4, 2)), ((1, 3, 4), (2, 4, 5)), ((2, 1, 4), (2, 4, 1))],
+        *[((2, 3, 4), (4, 2)), ((3, 4), (2, 4, 2)), ((2, 1, 3, 4), (3, 4, 2)), ((1, 3, 4), (2, 4, 5))],
+        ((2, 1, 4), (2, 4, 1)),
     ],
     ids=str,
 )
@@ -212,7 +213,8 @@ def test_long_vectors_and_wide_matrices(dtype, layout):
     "shapes",
     [
         *[((3, 0), (0, 2)), ((0,), (0,)), ((0,), (0, 4)), ((4, 0), (0,)), ((2, 3, 0), (0, 5))],
-        *[((0, 3), (3, 2)), ((3, 2), (2, 0)), ((0, 3), (3, 0)), ((0, 2, 3), (3, 4)), ((2, 0), (0, 0)), ((0, 1, 3), (3, 2))],
+        *[((0, 3), (3, 2)), ((3, 2), (2, 0)), ((0, 3), (3, 0)), ((0, 2, 3), (3, 4)), ((2, 0), (0, 0))],
+        ((0, 1, 3), (3, 2)),
     ],
     ids=str,
 )
@@ -231,8 +233,11 @@ def test_nothing_to_sum_gives_zeros_and_nothing_gives_nothing(shapes, dtype):
 # --- special values ---------------------------------------------------------------------------------------------------
 
 
+SPECIAL = [(1, 4, 3), (3, 4, 1), (4, 5, 6)] + ([] if JIT_DISABLED else [(20, 300, 40)])
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("shape", [(1, 4, 3), (3, 4, 1), (4, 5, 6)] + ([] if JIT_DISABLED else [(20, 300, 40)]), ids=str)
+@pytest.mark.parametrize("shape", SPECIAL, ids=str)
 def test_nan_and_infinity_reach_just_what_they_touch(shape, dtype):
     rows, depth, columns = shape
     for value in (np.nan, np.inf, -np.inf):
@@ -311,7 +316,8 @@ def test_bias_is_added_to_every_row(dtype):
 # --- determinism and threads ------------------------------------------------------------------------------------------
 
 THREADED = [((130, 70), (70, 90)), ((5, 700), (700, 300)), ((1, 300), (300, 999)), ((999, 300), (300,))]
-THREADED += [((40, 9, 17), (40, 17, 33)), ((1200, 30), (30, 7)), ((1030, 1030), (1030, 1100)), ((2, 65, 300), (300, 40))]
+THREADED += [((40, 9, 17), (40, 17, 33)), ((1200, 30), (30, 7)), ((1030, 1030), (1030, 1100))]
+THREADED += [((2, 65, 300), (300, 40)), ((700, 650), (650, 660))]
 
 
 @needs_jit

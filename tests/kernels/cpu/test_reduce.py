@@ -48,7 +48,9 @@ def compare(name, x, axis=None, keepdims=False, **options):
         scale = 1.0
         if name in ("sum", "mean") and x.size:
             scale = max(1.0, float(np.abs(x, dtype=F64).sum()) / max(expected.size, 1) if name == "sum" else np.abs(x).max())
-        np.testing.assert_allclose(result, expected, rtol=24 * epsilon, atol=4 * epsilon * scale, err_msg=f"{name} {x.shape} {axis}")
+        np.testing.assert_allclose(
+            result, expected, rtol=24 * epsilon, atol=4 * epsilon * scale, err_msg=f"{name} {x.shape} {axis}"
+        )
     else:
         assert result.dtype == expected.dtype
         np.testing.assert_array_equal(result, expected)
@@ -302,7 +304,13 @@ def test_places_of_nan_and_infinity():
 
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch):
-    arrays = [(data(300_007), None), (data((40_000, 40)), 0), (data((900, 700)), 1), (data((6, 50, 900)), (0, 2)), (data((50, 60, 70)), 1)]
+    arrays = [
+        (data(300_007), None),
+        (data((40_000, 40)), 0),
+        (data((900, 700)), 1),
+        (data((6, 50, 900)), (0, 2)),
+        (data((50, 60, 70)), 1),
+    ]
     names = ("sum", "std", "logsumexp", "max")
     serial = [getattr(reduce, name)(x, axis=axis) for x, axis in arrays for name in names]
     places = [getattr(reduce, name)(x, axis=0) for x, _ in arrays for name in ("argmax", "argmin")]
@@ -374,7 +382,7 @@ def test_bad_types():
             getattr(reduce, name)([1.0, 2.0])
         with pytest.raises(TypeError, match=f"{name}: expected a NumPy array, got float32"):
             getattr(reduce, name)(F32(1))
-    with pytest.raises(TypeError, match="sum: .*got >f4; convert"):
+    with pytest.raises(TypeError, match=r"sum: .*got >f4; convert"):
         reduce.sum(np.ones(3, ">f4"))
     with pytest.raises(TypeError, match="var: correction must be a number, got 'one'"):
         reduce.var(np.ones(3), correction="one")

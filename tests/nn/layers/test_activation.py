@@ -107,6 +107,13 @@ def test_prelu_per_channel_learns_its_slopes():
         layer(ag.ones((2, 4), dtype=ag.float64))
 
 
+def test_numbers_may_be_integers_whatever_the_size():
+    for size in (10, 3_000_000):  # the larger one runs on several threads
+        x = ag.full((size,), -1.0)
+        for y in (F.leaky_relu(x, 2), x * 2, F.leaky_relu(x, np.float32(2)), F.leaky_relu(x, 2.0)):
+            assert np.unique(y.numpy()).tolist() == [-2.0]
+
+
 def test_normalize():
     x = ag.tensor([[3.0, 4.0], [0.0, 0.0]])
     np.testing.assert_allclose(F.normalize(x).numpy(), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)

@@ -1,0 +1,145 @@
+"""Every code block of the README does what it says.
+
+Python blocks run, each by itself as a reader would run it; a `text` block behind one is what it prints, with `...` for
+whatever differs from run to run. Of shell commands it is checked that they exist and take these options.
+"""
+
+import contextlib
+import doctest
+import io
+import linecache
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"python", "sh", "text"}
+
+
+def blocks():
+    """(language, code, line number) of every block, in order."""
+    for match in FENCE.finditer(README):
+        yield match[1], match[2], README[: match.start()].count("\n") + 2
+
+
+def python_blocks():
+    """Each Python block with the output that the README shows behind it, or None."""
+    found = list(blocks())
+    for (language, code, line), following in zip(found, [*found[1:], ("", "", 0)], strict=True):
+        if language == "python":
+            printed = following[1] if following[0] == "text" else None
+            yield pytest.param(code, printed, id=f"line{line}")
+
+
+def shell_commands():
+    for language, code, line in blocks():
+        if language == "sh":
+            for offset, command in enumerate(code.splitlines()):
+                yield pytest.param(command.partition(" #")[0].strip(), id=f"line{line + offset}")
+
+
+def test_every_block_is_known():
+    assert {language for language, _, _ in blocks()} == LANGUAGES
+    assert README.count("```") == 2 * len(list(blocks()))
+
+
+def test_every_output_belongs_to_a_python_block():
+    found = [language for language, _, _ in blocks()]
+    assert all(before == "python" for before, after in zip(found, found[1:], strict=False) if after == "text")
+
+
+@pytest.mark.parametrize(("code", "printed"), list(python_blocks()))
+def test_python(code, printed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # As if it were a file: `fuse` and `explain` look at the lines.
+    monkeypatch.setitem(linecache.cache, "example.py", (len(code), None, code.splitlines(keepends=True), "example.py"))
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(code, "example.py", "exec"), {"__name__": "__main__"})
+    if printed is not None:
+        flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        checker = doctest.OutputChecker()
+        assert checker.check_output(re.sub(r"\n\s*\n", "\n", printed), re.sub(r"\n\s*\n", "\n", output.getvalue()), flags), (
+            f"the README shows\n{printed}\nbut it prints\n{output.getvalue()}"
+        )
+
+
+def run(command, **environment):
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def makefile():
+    return (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", list(shell_commands()))
+def test_shell(command):
+    words = shlex.split(command)
+    environment = {}
+    while re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+        name, _, value = words.pop(0).partition("=")
+        environment[name] = value
+    check_command(words, environment)
+
+
+def check_command(words, environment):
+    if words[0] == "make":
+        for word in words[1:]:
+            name, given, _ = word.partition("=")
+            pattern = rf"^{name} \?=" if given else rf"^{name}:"
+            assert re.search(pattern, makefile(), re.MULTILINE), f"the Makefile knows nothing of {name}"
+    elif words[:3] == ["python", "-m", "autograd"]:
+        result = run([sys.executable, *words[1:]], **environment)
+        assert "a matrix product" in result.stdout, result.stderr
+        assert not environment.get("GRADLOOM_DEBUG") or "[gradloom]" in result.stderr
+    elif words[0] == "python" and words[1].endswith(".py"):
+        check_script(words[1], [word for word in words[2:] if word.startswith("--")])
+    else:
+        pytest.fail(f"no check for the command {shlex.join(words)}")
+
+
+def check_script(path, options):
+    result = run([sys.executable, path, "--help"])
+    assert result.returncode == 0, result.stderr
+    assert [option for option in options if option not in result.stdout] == []
+
+
+@pytest.mark.parametrize("code", re.findall(r"`(python [^`\n]+|pip [^`\n]+|make [^`\n]+)`", FENCE.sub("", README)))
+def test_commands_in_the_text(code):
+    words = shlex.split(code)
+    if words[0] == "pip":
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+        asked = re.findall(r"\[(.*)\]", code)
+        assert asked
+        assert set(asked[0].split(",")) <= extras.keys()
+    else:
+        check_command(words, {})
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", README))
+def test_links_lead_somewhere(target):
+    assert (ROOT / target).exists()
+
+
+def test_make_help_lists_the_commands():
+    listed = set(re.findall(r"^  ([a-z]+) ", run(["make", "help"]).stdout, re.MULTILINE))
+    assert listed == {"help", "demo", "test", "bench", "lint", "clean"}
+
+
+def test_continuous_integration_runs_the_readmes_test_command():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "make test" in FENCE.search(README)[2]
+    assert "\nmake test\n" in script
+    assert "\nset -euo pipefail\n" in script
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
