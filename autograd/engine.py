@@ -175,11 +175,12 @@ def _deliver(node: Node, grads: tuple, state: Pass) -> None:
             state.add(child, grad, fresh, node)
 
 
-def _arrive(node: Node, grad: Any, state: Pass) -> Any:
+def _arrive(node: Node, given: Any, state: Pass) -> Any:
     """What is not ordinary: hooks, ends of the walk, several results. None where no rule is to be applied."""
     fresh = node in state.owned
-    if node.extra is not None and type(grad) is not dict:
-        grad, fresh = _run_hooks(node, grad, fresh)
+    grad: Any = given
+    if node.extra is not None and type(given) is not dict:
+        grad, fresh = _run_hooks(node, given, fresh)
     if state.wanted is not None and node in state.wanted:
         state.found[node] = grad
     if type(node) is Leaf:

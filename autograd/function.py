@@ -83,7 +83,7 @@ class FunctionNode(Node):
                 several = len(self.layouts) > 1
                 tensor._edge = (Port(self, place, layout) if several else self) if grad_mode.get() else None
             if now != count:
-                raise changed_since(self.name, "a saved tensor", tensor.shape, count, now)
+                raise changed_since(self.name, "a saved tensor", tensor.shape, count, now)  # type: ignore[union-attr,arg-type]
             found.append(tensor)
         return tuple(found)
 
@@ -171,8 +171,8 @@ class Function:
                 raise TypeError(f"{cls.__name__}.forward must give tensors, result {k} is a {type(output).__name__}")
         if not recording:
             return results
-        # A result that is an argument itself must not take over the argument's history.
-        outputs = tuple([o.detach() if any(o is a for a in arguments) else o for o in outputs])
+        # A result that existed before (an argument, or a tensor with a history) must not get another history.
+        outputs = tuple([o.detach() if o._edge is not None or any(o is a for a in arguments) else o for o in outputs])
         node = FunctionNode(cls, context, edges, outputs[0]._layout)
         node.layouts = tuple([o._layout for o in outputs])
         node.pack(arguments, outputs)
@@ -183,7 +183,7 @@ class Function:
         context._no_gradient = ()
         if anomaly_mode.get():
             remember_caller(node, outputs, arguments)
-        return outputs if isinstance(results, tuple) else outputs[0]
+        return tuple(outputs) if isinstance(results, tuple) else outputs[0]  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def once_differentiable(backward: Callable) -> Callable:

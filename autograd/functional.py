@@ -1,8 +1,8 @@
 """Functions of functions: grad, value_and_grad, vjp, jvp, jacobian, hessian and their like, freely nested.
 
 Each evaluates `f` on fresh tensors that stand for its arguments, so an inner derivative cannot be confused with an outer
-one. Where recording is on, the results are themselves recorded and can be differentiated again; under `no_grad` they are
-plain numbers, and cheaper.
+one. Where the result depends on a tensor that requires grad (an argument, or one that `f` refers to) it is itself recorded
+and can be differentiated again; otherwise, and under `no_grad`, results are plain numbers, and cheaper.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any
 
 from autograd.engine import gradients
+from autograd.graph import Leaf, count_consumers
 from autograd.mode import enable_grad, grad_mode, is_grad_enabled, no_grad
 from autograd.ops import elementwise as ew
 from autograd.ops.creation import as_seed, asarray, zeros, zeros_like
@@ -63,6 +64,14 @@ def _pull(output: Tensor, inputs: Sequence[Tensor], seed: Tensor | None, record:
     return [zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
 
 
+def _reaches_outside(output: Tensor, inputs: Sequence[Tensor]) -> bool:
+    """Whether a result depends on a tensor that requires grad and is not one of ours: then it must be recorded."""
+    if output._edge is None or not is_grad_enabled():
+        return False
+    ours = {x._edge for x in inputs}
+    return any(type(node) is Leaf and node not in ours for node in count_consumers([output._edge]))
+
+
 def _as_output(value: Any, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return value
@@ -86,7 +95,7 @@ def value_and_grad(f: Callable, argnums: Any = 0, has_aux: bool = False) -> Call
     @wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         numbers = _numbers(argnums, args, "grad")
-        record = is_grad_enabled()
+        enabled = is_grad_enabled()
         with enable_grad():
             inputs = [_stand_in(_as_float(args[k], "grad", k)) for k in numbers]
             result = f(*_replace(args, numbers, inputs), **kwargs)
@@ -97,6 +106,7 @@ def value_and_grad(f: Callable, argnums: Any = 0, has_aux: bool = False) -> Call
                     f"grad: the function must return a single number, it returned shape {output.shape}; use jacobian, vjp or "
                     "elementwise_grad, or sum the result"
                 )
+            record = enabled and _reaches_outside(output, inputs)
             grads = _one_or_all(_pull(output, inputs, None, record), argnums)
         value = output if record else output.detach()
         return ((value, *aux), grads) if has_aux else (value, grads)
@@ -142,12 +152,15 @@ def vjp(f: Callable, *args: Any) -> tuple[Any, Callable]:
     with enable_grad():
         inputs = [_stand_in(_as_float(a, "vjp", k)) for k, a in enumerate(args)]
         output = _as_output(f(*inputs), "vjp")
+        outside = _reaches_outside(output, inputs)
 
     def pull(upstream: Any) -> Any:
-        found = _pull(output, inputs, as_seed(upstream, output, "vjp"), is_grad_enabled(), retain=True)
+        seed = as_seed(upstream, output, "vjp")
+        record = is_grad_enabled() and (outside or seed.requires_grad)
+        found = _pull(output, inputs, seed, record, retain=True)
         return found[0] if len(found) == 1 else tuple(found)
 
-    return (output if is_grad_enabled() else output.detach()), pull
+    return (output if outside and is_grad_enabled() else output.detach()), pull
 
 
 def jvp(f: Callable, args: Any, tangents: Any) -> tuple[Tensor, Tensor]:
@@ -162,10 +175,11 @@ def jvp(f: Callable, args: Any, tangents: Any) -> tuple[Tensor, Tensor]:
     args, tangents = (a if isinstance(a, (tuple, list)) else (a,) for a in (args, tangents))
     if len(args) != len(tangents):
         raise ValueError(f"jvp: {len(args)} arguments, and {len(tangents)} tangents")
-    record = is_grad_enabled()
+    enabled = is_grad_enabled()
     with enable_grad():
         inputs = [_stand_in(_as_float(a, "jvp", k)) for k, a in enumerate(args)]
         output = _as_output(f(*inputs), "jvp")
+        outside = _reaches_outside(output, inputs)
         upstream = zeros_like(output).requires_grad_()
         pulled = _pull(output, inputs, upstream, True)
         total = None
@@ -173,8 +187,9 @@ def jvp(f: Callable, args: Any, tangents: Any) -> tuple[Tensor, Tensor]:
             term = sum_(g * as_seed(t, x, "jvp"))
             total = term if total is None else total + term
         assert total is not None
+        record = enabled and _reaches_outside(total, [*inputs, upstream])
         (tangent,) = _pull(total, [upstream], None, record)
-    return (output if record else output.detach()), tangent
+    return (output if enabled and outside else output.detach()), tangent
 
 
 def jacobian(f: Callable, argnums: Any = 0) -> Callable:
@@ -189,10 +204,11 @@ def jacobian(f: Callable, argnums: Any = 0) -> Callable:
     @wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         numbers = _numbers(argnums, args, "jacobian")
-        record = is_grad_enabled()
+        enabled = is_grad_enabled()
         with enable_grad():
             inputs = [_stand_in(_as_float(args[k], "jacobian", k)) for k in numbers]
             output = _as_output(f(*_replace(args, numbers, inputs), **kwargs), "jacobian")
+            record = enabled and _reaches_outside(output, inputs)
             rows: list[list[Tensor]] = [[] for _ in inputs]
             for k in range(output.size):
                 for row, g in zip(rows, _pull(output, inputs, _unit(output, k), record, retain=True), strict=True):

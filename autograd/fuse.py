@@ -37,7 +37,8 @@ class Traced:
         """What an elementwise function of the library does when it meets a stand-in."""
         formula = operation.formula
         parameters = dict(zip(formula.parameters, values, strict=True))
-        return Traced(formula(*(_expression(o, formula.name) for o in operands), **parameters))
+        results: Any = formula(*(_expression(o, formula.name) for o in operands), **parameters)
+        return Traced(results)
 
     def __bool__(self) -> bool:
         raise TypeError("fuse: a fused function cannot branch on a tensor's value; use autograd.where(condition, x, y)")
@@ -84,7 +85,8 @@ def _expression(operand: Any, name: str) -> Any:
 
 
 def _apply(name: str, operands: tuple, parameters: dict) -> Traced:
-    return Traced(formulas.TABLE[name](*(_expression(o, name) for o in operands), **parameters))
+    result: Any = formulas.TABLE[name](*(_expression(o, name) for o in operands), **parameters)
+    return Traced(result)
 
 
 def fuse(function: Callable) -> Callable:

@@ -33,15 +33,27 @@ class _Switch:
     def __exit__(self, *error: object) -> None:
         self.variable.set(self._before.pop())
 
+    def again(self) -> Self:
+        """Another switch of the same kind: a decorated function may call itself, and run in several threads."""
+        return type(self)()
+
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         import inspect
 
         if inspect.isgeneratorfunction(function):
-            return _generator(type(self), function)
+            return _generator(self.again, function)
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                with self.again():
+                    return await function(*args, **kwargs)
+
+            return awaited
 
         @wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
+            with self.again():
                 return function(*args, **kwargs)
 
         return wrapped
@@ -52,24 +64,24 @@ def _generator(switch: Callable[[], _Switch], function: Callable[..., Any]) -> C
 
     @wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with switch():
-            generator = function(*args, **kwargs)
-        sent: Any = None
-        while True:
-            try:
-                with switch():
-                    value = generator.send(sent)
-            except StopIteration as stop:
-                return stop.value
-            try:
-                sent = yield value
-            except GeneratorExit:
+        generator = function(*args, **kwargs)
+        resume, argument = generator.send, None
+        try:
+            while True:
+                try:
+                    with switch():
+                        value = resume(argument)
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    resume, argument = generator.send, (yield value)
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    resume, argument = generator.throw, error
+        finally:
+            with switch():
                 generator.close()
-                raise
-            except BaseException as error:
-                with switch():
-                    value = generator.throw(error)
-                sent = yield value
 
     return wrapped
 
@@ -116,3 +128,6 @@ class set_grad_enabled(_Switch):
     def __init__(self, mode: bool) -> None:
         super().__init__()
         self.value = bool(mode)
+
+    def again(self) -> Self:
+        return type(self)(self.value)

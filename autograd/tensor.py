@@ -63,7 +63,7 @@ class Tensor(Methods):
     # NumPy must leave `array + tensor` to __radd__, and refuse np.exp(tensor), instead of dropping the gradient.
     __array_ufunc__ = None
     __array_priority__ = 1000
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]  # by identity, though == compares elements
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self._data = data

@@ -59,6 +59,6 @@ def run_case(benchmark: Any) -> Callable[[suite.Case], None]:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What pytest-benchmark's own table does not show."""
     if _rows:
-        terminalreporter.write_line("\n" + machine.headline(machine.describe()))
+        terminalreporter.write_line("\n" + machine.headline({**machine.describe(), "threads": 1}))
         terminalreporter.write_line(suite.table(suite.HEADINGS, [row.cells() for row in _rows]))
         terminalreporter.write_line(suite.LEGEND)

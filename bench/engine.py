@@ -19,7 +19,7 @@ from typing import Any
 from bench import harness, machine
 
 IMPORT_ROUNDS = 7
-SECONDS_EACH = 1.5  # at least, with one thread
+SECONDS_EACH = 1.0  # at least, with one thread
 LEGEND = """\
 ratio: the peer's best time over ours, so above 1 ours is faster; "1 thread" and "2 threads" by the wall clock, "cpu" by the CPU
 time of one thread, which is steadier on a shared machine. The mark goes by "1 thread"."""

@@ -110,7 +110,7 @@ def describe() -> dict[str, Any]:
 def headline(machine: dict[str, Any]) -> str:
     """Two lines for the head of a table."""
     threads = f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''} each"
-    load = "" if machine["load"] is None else f", load average {machine['load']} at the start"
+    load = "" if machine["load"] is None else f", load average {machine['load']}"
     return (
         f"{machine['processor']}, {machine['cores']} cores, {threads}{load}; {machine['date']}\n"
         f"Python {machine['python']}, NumPy {machine['numpy']} ({machine['blas']}), numba {machine['numba']}, "

@@ -15,7 +15,8 @@ PAUSE = 0.05  # seconds before a sample on several threads
 HEADINGS = ("case", "size", "time", "GFLOP/s", "GB/s", "of peak", "x NumPy", "cpu", "x PyTorch", "cpu", "")
 LEGEND = """\
 time: the best of the rounds, by the wall clock.
-of peak: of the multiply-adds that the machine can do where GFLOP/s are given, else of a copy that moves as many bytes.
+of peak: of the multiply-adds that the machine can do where GFLOP/s are given, else of a copy that moves as many bytes
+(work in place can exceed it: a copy also fetches what it is about to overwrite).
 x NumPy, x PyTorch: their time over ours, so above 1 ours is faster; cpu: the same by CPU time, steadier on a shared machine.
 All take turns in the same minute."""
 

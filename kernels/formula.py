@@ -66,7 +66,7 @@ class Formula:
     def outputs(self) -> tuple[Expr, ...]:
         if self._outputs is None:
             arguments = [variable(name) for name in self.inputs]
-            outputs = self._build(*arguments, **{name: variable(name) for name in self.parameters})
+            outputs = self._build(*arguments, **{name: variable(name) for name in self.parameters})  # pyright: ignore[reportOptionalCall]
             if not isinstance(outputs, (tuple, list)):
                 outputs = (outputs,)
             self._outputs = tuple(as_expression(output) for output in outputs)
@@ -79,7 +79,7 @@ class Formula:
         values = dict(zip(self.parameters, self.values(parameters), strict=True))
         values |= dict(zip(self.inputs, arguments, strict=True))
         outputs = rebuild(self.outputs, {variable(name): as_expression(v) for name, v in values.items()})
-        return outputs if len(outputs) > 1 else outputs[0]
+        return outputs if len(outputs) > 1 else outputs[0]  # pyright: ignore[reportGeneralTypeIssues]
 
     def __str__(self):
         arguments = ", ".join(self.inputs) + ("; " + ", ".join(self.parameters) if self.parameters else "")
@@ -110,7 +110,7 @@ class Formula:
         env = dict(zip(self.parameters, self.values(parameters), strict=True))
         env |= {name: np.asarray(array) for name, array in zip(self.inputs, arrays, strict=True)}
         values = s.evaluate(self.outputs, env)
-        return values if len(values) > 1 else values[0]
+        return values if len(values) > 1 else values[0]  # pyright: ignore[reportGeneralTypeIssues]
 
     # --- derivation ---------------------------------------------------------------------------------------------------
 
@@ -281,7 +281,7 @@ def _host_function(parameters, sources):
 
 
 def define(
-    name, function, parameters=None, kinds="f", result="same", *, booleans=(), defaults=None, inputs=None, rewrite=None
+    name, function, parameters=None, kinds="f", result="same", *, booleans=(), defaults=None, inputs=None, rewrite=None  # pyright: ignore[reportRedeclaration]
 ) -> Formula:
     """A formula from a Python function of expressions, by the names of its arguments.
 

@@ -83,7 +83,7 @@ class CachingAllocator:
         self._lent[key] = (weakref.ref(lease, lambda _: self._take_back(key, size)), block)
         if self.poison:
             block.fill(_POISON_BYTE)
-        return np.ndarray(shape, dtype, lease)
+        return np.ndarray(shape, dtype, lease)  # type: ignore[arg-type]
 
     def _take_back(self, key: int, size: int) -> None:
         with self._lock:

@@ -29,12 +29,12 @@ def threading_layer() -> str:
     """
     if kernels.available_threads() == 1:
         return "none: one thread only"
-    import numba
+    from numba.np.ufunc import parallel
 
     from kernels.cpu import compiler
 
     compiler._parallel_for()
-    return numba.threading_layer()
+    return parallel.threading_layer()
 
 
 def cache_folder() -> tuple[str, str, bool]:

@@ -22,6 +22,7 @@ Nothing here recurses over an expression, so expressions of many thousands of no
 """
 
 import math
+from collections.abc import Callable
 
 from .expression import (
     COMPARISONS,
@@ -158,16 +159,14 @@ for _op in ("maximum", "minimum"):
 # --- the functions of the language ------------------------------------------------------------------------------------
 
 
-def _function(op, operands=1):
-    if operands == 1:
+def _function(op: str, operands: int = 1) -> Callable[..., Expr]:
+    def unary(x):
+        return make(op, x)
 
-        def function(x):
-            return make(op, x)
-    else:
+    def binary(x, y):
+        return make(op, x, y)
 
-        def function(x, y):
-            return make(op, x, y)
-
+    function = unary if operands == 1 else binary
     function.__name__ = function.__qualname__ = op
     function.__doc__ = f"The expression {op}({', '.join('xy'[:operands])})."
     return function

@@ -130,7 +130,7 @@ def _weighted(losses: Tensor, weight: Tensor | None, name: str) -> Tensor:
 
 
 def _kl(x, t):
-    return s.where(t > 0, t * (s.log(t) - x), 0)
+    return s.where(s.equal(t, 0), 0, t * (s.log(t) - x))
 
 
 _kl_divergence = Elementwise(define("kl_divergence", _kl))

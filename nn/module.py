@@ -89,19 +89,24 @@ class Module:
                     f"{type(self).__name__}.{name}: call super().__init__() before assigning parameters and modules"
                 )
             own["_buffers"].pop(name, None)
-        elif isinstance(value, ag.Tensor):
-            self._check_tensor(name)
-        elif isinstance(value, _CONTAINERS):
-            self._check_container(name, value)
+        elif value is not None:
+            self._check_replacement(name, value)
         object.__setattr__(self, name, value)
 
-    def _check_tensor(self, name: str) -> None:
-        """A plain tensor must not silently take the place of something that is trained."""
-        if isinstance(self.__dict__.get(name), Parameter):
+    def _check_replacement(self, name: str, value: Any) -> None:
+        """What is not registered must not silently take the place of something that is, nor hide it."""
+        if isinstance(value, _CONTAINERS):
+            self._check_container(name, value)
+        before, got = self.__dict__.get(name), type(value).__name__
+        if isinstance(before, Parameter):
             raise TypeError(
-                f"{type(self).__name__}.{name} is a parameter and cannot become a plain tensor; assign "
-                "nn.Parameter(tensor), change its elements with .copy_() under no_grad(), or set it to None first"
+                f"{type(self).__name__}.{name} is a parameter and cannot become a {got}; assign nn.Parameter(tensor), "
+                "change its elements with .copy_() under no_grad(), or set it to None first"
             )
+        if isinstance(before, Module):
+            raise TypeError(f"{type(self).__name__}.{name} is a module and cannot become a {got}; set it to None first")
+        if name in self.__dict__.get("_buffers", ()) and not isinstance(value, ag.Tensor):
+            raise TypeError(f"{type(self).__name__}.{name} is a buffer and must be a tensor or None, got a {got}")
 
     def _check_container(self, name: str, value: Any) -> None:
         """A list, tuple, dict or set must not hide modules or parameters, which would be neither trained nor saved."""
@@ -216,14 +221,17 @@ class Module:
     def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """This module and all modules inside at any depth, with their dotted names; outer ones first, each once."""
         seen: set[int] = set()
-        stack: list[tuple[str, Module]] = [(prefix, self)]
+        stack: list[tuple[str, Module, tuple[Module, ...]]] = [(prefix, self, ())]
         while stack:
-            name, module = stack.pop()
+            name, module, around = stack.pop()
             if remove_duplicate and id(module) in seen:
                 continue
+            if module in around:
+                raise RuntimeError(f"{type(module).__name__} contains itself, as {name!r}: it cannot be saved or listed so")
             seen.add(id(module))
             yield name, module
-            inner = [(f"{name}.{own}" if name else own, child) for own, child in module._own_modules()]
+            around = (*around, module)
+            inner = [(f"{name}.{own}" if name else own, child, around) for own, child in module._own_modules()]
             stack.extend(reversed(inner))
 
     def modules(self) -> Iterator[Module]:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from autograd.explain.text import graph_text
     from autograd.explain.values import Value
 
-_HOMES = dict.fromkeys(("Contribution", "Explanation", "Gradient", "Made", "Step"), "explanation")
-_HOMES |= {"Value": "values", "graph_text": "text"}
+_MODULES = {"explanation": "Contribution Explanation Gradient Made Step", "values": "Value", "text": "graph_text"}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = ["Contribution", "Explanation", "Gradient", "Made", "Step", "Value", "explain", "graph_text"]
 

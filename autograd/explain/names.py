@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from inspect import CO_OPTIMIZED
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import Any
 from autograd.graph import Leaf, Node, Port
 from autograd.tensor import Tensor
 
+_OURS = 3  # references to a frame's variables when the frame, our variable and the count's own argument are all
 _LOOKED_AT = 100  # entries of a list of tensors that get names
 
 
@@ -96,8 +98,10 @@ def names_in_frame(frame: FrameType) -> list[tuple[str, Tensor]]:
     variables = frame.f_locals
     found = names_in(variables)
     if frame.f_code.co_flags & CO_OPTIMIZED:
-        if type(variables) is dict:
-            variables.clear()  # a copy that Python would keep as long as the function runs, and the tensors with it
+        # Up to Python 3.12 this is a copy that Python keeps, and the tensors with it, as long as the function runs. It
+        # is emptied, unless somebody else has it too (the function itself, by `locals()`).
+        if type(variables) is dict and sys.getrefcount(variables) <= _OURS:
+            variables.clear()
         found += names_in(frame.f_globals)
     return found
 

@@ -138,7 +138,8 @@ class Derivative:
             if value is None:
                 return None
             environment[name] = np.float64(np.asarray(value).item())
-        return float(scalar.evaluate(self.derived.outputs[position], environment))
+        (value,) = scalar.evaluate((self.derived.outputs[position],), environment)
+        return float(value)
 
 
 # --- the others ------------------------------------------------------------------------------------------------------
@@ -213,7 +214,7 @@ RULES: dict[str, Any] = {
 
 def rule_text(node: Any, place: int, upstream: str, result: str, operands: Sequence[str]) -> str:
     """How the gradient of the operand at `place` is computed, for an operation that is not elementwise."""
-    rule = getattr(type(node), "explanation", None) or RULES.get(type(node).__name__)
+    rule: Any = getattr(type(node), "explanation", None) or RULES.get(type(node).__name__)
     if rule is None:
         if hasattr(node, "function"):
             return f"{node.name}.backward({upstream})"

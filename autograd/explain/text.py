@@ -13,6 +13,7 @@ from autograd.graph import Leaf, Node, Port, topological_order
 from autograd.tensor import Tensor
 
 _CHAIN_RULE = "the gradient of a result, times the local derivative, is added to the gradient of each input"
+_LINE = 70  # characters of a source line
 _WIDE = 56  # characters: a column does not get wider because of one long entry
 
 
@@ -28,12 +29,12 @@ def explanation_text(explanation: Explanation) -> str:
     lines += ["", f"backward: {_CHAIN_RULE}"]
     given = "" if explanation.seed.is_number and explanation.seed.number == 1 else " (given)"
     lines.append(f"  {explanation.name}.grad = {explanation.seed}   where it starts{given}")
-    previous = 0
+    previous, source = 0, None
     for step in explanation.steps:
         if step.index != previous + 1:
             lines += ["", *_left_out(explanation)]
-        lines += ["", *_step(step)]
-        previous = step.index
+        lines += ["", *_step(step, step.source != source)]
+        previous, source = step.index, step.source
     lines += ["", "gradients of the leaves (the pass ran on the side: no .grad has changed)"]
     lines += _gradients(explanation)
     return "\n".join(lines)
@@ -79,11 +80,10 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
 # --- backward --------------------------------------------------------------------------------------------------------
 
 
-def _step(step: Step) -> list[str]:
+def _step(step: Step, tells_source: bool) -> list[str]:
     head = f"  {step.index}. {step.name} = {step.expression}"
-    if step.source is not None:
-        file, _, rest = step.source.rpartition(os.sep)
-        head = f"{head}   # {rest if file else step.source}"
+    if step.source is not None and tells_source:
+        head = f"{head}   # {_source(step.source)}"
     indent = " " * (len(str(step.index)) + 4)
     lines = [head]
     # A number stands in the products anyway.
@@ -94,6 +94,12 @@ def _step(step: Step) -> list[str]:
     lines += [indent + line for line in _columns(rows)]
     lines += [f"{indent}note: {note}" for note in step.notes]
     return lines
+
+
+def _source(source: str) -> str:
+    """The line without its folders, shortened."""
+    line = source[len(os.path.dirname(source.partition(": ")[0])) :].lstrip(os.sep)
+    return line if len(line) <= _LINE else line[: _LINE - 3] + "..."
 
 
 def _is_scalar(step: Step, c: Contribution) -> bool:
@@ -167,7 +173,7 @@ def graph_text(roots: Sequence[Node | Tensor] | Node | Tensor) -> str:
       %1 = multiply(%0, 2)   (2,) float32
       %2 = sum(%1)           () float32
     """
-    given = roots if isinstance(roots, (list, tuple)) else [roots]
+    given: Sequence[Node | Tensor] = [roots] if isinstance(roots, (Node, Tensor)) else roots
     nodes = [root._edge if isinstance(root, Tensor) else root for root in given]
     order = topological_order(list(dict.fromkeys(n for n in nodes if n is not None)))
     names = Names(order)

@@ -35,14 +35,14 @@ class Operation(Node):
         return backend_for(self.layout.device)
 
     @classmethod
-    def apply(cls, *operands: Tensor, **options: Any) -> Tensor:
+    def apply(cls, *operands: Any, **options: Any) -> Tensor:
         """Run the operation, and record it where an operand requires grad."""
         node = cls.__new__(cls)
         node.layout = operands[0]._layout  # until the result is there: the operand's shape and device, for forward
         if len(operands) > 1:
             _check_devices(node.name, operands)
         data = node.forward(*[o._data for o in operands], **options)
-        out = wrap_view(data, operands[0]) if cls.is_view else wrap(data)
+        out = wrap_view(data, operands[0]) if cls.is_view else wrap(data)  # pyright: ignore[reportGeneralTypeIssues]
         if grad_mode.get() and out._layout.dtype.kind == "f":
             edges = tuple([o._edge for o in operands])
             if any(edges):

@@ -98,12 +98,10 @@ def _check_leaf(x: Tensor, what: str) -> None:
         )
 
 
-def rebuild(cls: type, array: np.ndarray, device: str, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
+def rebuild(cls: type[Tensor], array: np.ndarray, device: str, requires_grad: bool) -> Tensor:
     """A tensor from its pickled parts."""
-    out = cls.__new__(cls)
+    out: Tensor = cls.__new__(cls)
     Tensor.__init__(out, backend_for(device).from_numpy(array), requires_grad)
-    if grad is not None:
-        out.grad = wrap(backend_for(device).from_numpy(grad))
     return out
 
 
@@ -111,7 +109,7 @@ def reduce(x: Tensor) -> tuple:
     """`__reduce__`: the elements and whether grad is required, never the graph."""
     _check_leaf(x, "pickle")
     array = np.ascontiguousarray(backend_for(x.device).to_numpy(x._data)).reshape(x.shape)
-    return rebuild, (type(x), array, x.device, x.requires_grad, None)
+    return rebuild, (type(x), array, x.device, x.requires_grad)
 
 
 def deepcopy(x: Tensor, memo: dict) -> Tensor:

@@ -82,20 +82,17 @@ def _as_array(data: Any, dtype: Any = None) -> np.ndarray:
     if isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
     else:
-        array = _from_python(data)
+        array = _from_python(data, dtypes.default_float if dtype is None else dtypes.as_dtype(dtype))
     if array.dtype.newbyteorder("=") not in dtypes.SUPPORTED:
         raise TypeError(
             f"cannot make a tensor of {array.dtype} data (from {type(data).__name__}); supported are bool, integers, "
             "float32 and float64"
         )
-    if dtype is not None and array.dtype.kind == "f" and dtypes.as_dtype(dtype).kind != "f" and not isinstance(
-        data, (np.ndarray, np.generic)
-    ):
-        return array
     return array
 
 
-def _from_python(data: Any) -> np.ndarray:
+def _from_python(data: Any, wanted: np.dtype) -> np.ndarray:
+    """Python numbers and lists of them as an array: floats as the wanted float type, without rounding on the way."""
     if isinstance(data, (list, tuple)) and _holds_tensors(data):
         data = _to_lists(data)
     if not isinstance(data, (list, tuple, *_SCALARS)) and hasattr(data, "__array__"):
@@ -104,10 +101,9 @@ def _from_python(data: Any) -> np.ndarray:
         array = np.asarray(data)
     except ValueError as error:
         raise ValueError(f"cannot make a tensor of nested lists of unequal lengths: {error}") from None
-    if array.dtype == np.float64 and not _holds_arrays(data):
-        return array.astype(dtypes.default_float)
-    if array.size == 0 and isinstance(data, (list, tuple)):
-        return array.astype(dtypes.default_float)
+    is_empty = array.size == 0 and isinstance(data, (list, tuple))
+    if is_empty or (array.dtype == np.float64 and not _holds_arrays(data)):
+        return array.astype(wanted if wanted.kind == "f" else dtypes.default_float)
     return array
 
 

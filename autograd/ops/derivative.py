@@ -55,7 +55,7 @@ class Recipe:
         # The ordinary case, in one line of `backward`: (gradient, one saved operand) -> one result.
         is_pair = self.sources == [(GRADIENT, 0), (0, 0)] and len(self.saved) == 1
         one = self.gradient is not None and len(computed) == 1 and self.gradient.short is not None
-        self.simple = self.gradient.short if is_pair and one and not self.several else None
+        self.simple = self.gradient.short if is_pair and one and not self.several else None  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def _source(role: tuple[str, int]) -> tuple[int, int]:
@@ -67,6 +67,8 @@ class ElementwiseNode(Node):
     """A recorded elementwise operation."""
 
     __slots__ = ("fresh", "recipe", "values", "versions")
+
+    versions: tuple[Any, ...]
 
     def __init__(self, recipe: Recipe, edges: tuple, layout: Layout, saved: Sequence[Any], values: tuple) -> None:
         self.inputs = edges

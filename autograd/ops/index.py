@@ -88,7 +88,7 @@ def _one_index(part: Any, size: int, axis: int, x: Tensor, name: str) -> Any:
             f"{name}: indices are integers, slices, None and Ellipsis, got {type(part).__name__}; this version has no "
             "indexing by arrays or masks (autograd.where selects by a mask)"
         )
-    index = part.__index__()
+    index = part.__index__()  # pyright: ignore[reportAttributeAccessIssue]
     if not -size <= index < size:
         raise IndexError(f"{name}: index {index} is out of range for axis {axis} of size {size} (shape {x.shape})")
     return index

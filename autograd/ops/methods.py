@@ -34,7 +34,7 @@ def _accepts(other: Any) -> bool:
 
 
 def _forward(operation: Elementwise) -> Callable:
-    short = operation.short
+    short = operation.short or operation
 
     def method(self, other):
         if isinstance(other, Tensor) or _accepts(other):
@@ -119,6 +119,35 @@ def where(condition: Any, x: Any, y: Any) -> Tensor:
     return ew.where(condition, x, y)
 
 
+_OTHERS: dict[str, Any] = {
+    "permute": lambda self, *axes: shape.permute_dims(self, axes[0] if len(axes) == 1 else axes),
+    "unsqueeze": lambda self, axis: shape.expand_dims(self, axis),
+    "view": shape.reshape,
+    "clamp": clip,
+    "copy": conversion.clone,
+    "T": property(lambda self: shape.transpose(self), doc="The axes reversed; a view."),
+    "mT": property(shape.matrix_transpose, doc="The last two axes exchanged; a view."),
+    "__matmul__": lambda self, other: linalg.matmul(self, other) if _accepts(other) else NotImplemented,
+    "__rmatmul__": lambda self, other: linalg.matmul(other, self) if _accepts(other) else NotImplemented,
+    "__getitem__": index.getitem,
+    "__setitem__": index.setitem,
+    "__array__": conversion.as_numpy_array,
+    "__reduce__": conversion.reduce,
+    "__deepcopy__": conversion.deepcopy,
+    "__copy__": lambda self: self.detach().requires_grad_(self.requires_grad),
+    "fill_": _fill,
+    "copy_": _copy,
+    "zero_": lambda self: _fill(self, 0),
+    "contiguous": lambda self: self if self._layout.contiguous else conversion.clone(self),
+    "is_contiguous": lambda self: self._layout.contiguous,
+    "float": lambda self: conversion.astype(self, "float32", copy=False),
+    "double": lambda self: conversion.astype(self, "float64", copy=False),
+    "numel": lambda self: self.size,
+    "dim": lambda self: self.ndim,
+    "cpu": lambda self: creation.to(self, "cpu"),
+}
+
+
 def bind() -> None:
     """Give Tensor its operators and methods."""
     for name, formula in _BINARY.items():
@@ -150,31 +179,8 @@ def _bind_functions() -> None:
         conversion.tolist, creation.to, linalg.matmul, linalg.dot, nn_ops.softmax, nn_ops.log_softmax, clip,
     ):  # fmt: skip
         setattr(Tensor, function.__name__, function)
-    Tensor.permute = lambda self, *axes: shape.permute_dims(self, axes[0] if len(axes) == 1 else axes)
-    Tensor.unsqueeze = lambda self, axis: shape.expand_dims(self, axis)
-    Tensor.view = shape.reshape
-    Tensor.clamp = clip
-    Tensor.copy = conversion.clone
-    Tensor.T = property(lambda self: shape.transpose(self), doc="The axes reversed; a view.")
-    Tensor.mT = property(shape.matrix_transpose, doc="The last two axes exchanged; a view.")
-    Tensor.__matmul__ = lambda self, other: linalg.matmul(self, other) if _accepts(other) else NotImplemented
-    Tensor.__rmatmul__ = lambda self, other: linalg.matmul(other, self) if _accepts(other) else NotImplemented
-    Tensor.__getitem__ = index.getitem
-    Tensor.__setitem__ = index.setitem
-    Tensor.__array__ = conversion.as_numpy_array
-    Tensor.__reduce__ = conversion.reduce
-    Tensor.__deepcopy__ = conversion.deepcopy
-    Tensor.__copy__ = lambda self: self.detach().requires_grad_(self.requires_grad)
-    Tensor.fill_ = _fill
-    Tensor.copy_ = _copy
-    Tensor.zero_ = lambda self: _fill(self, 0)
-    Tensor.contiguous = lambda self: self if self._layout.contiguous else conversion.clone(self)
-    Tensor.is_contiguous = lambda self: self._layout.contiguous
-    Tensor.float = lambda self: conversion.astype(self, "float32", copy=False)
-    Tensor.double = lambda self: conversion.astype(self, "float64", copy=False)
-    Tensor.numel = lambda self: self.size
-    Tensor.dim = lambda self: self.ndim
-    Tensor.cpu = lambda self: creation.to(self, "cpu")
+    for name, value in _OTHERS.items():
+        setattr(Tensor, name, value)
 
 
 bind()

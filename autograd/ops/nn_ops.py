@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from autograd.mode import grad_mode
@@ -210,7 +212,7 @@ def layer_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = No
     Args:
         x: (..., C); weight, bias: (C,) or None (a bias needs a weight).
     """
-    rows = reshape(_floats(x, "layer_norm"), (-1, x.shape[-1])) if x.size else x
+    rows = reshape(_floats(x, "layer_norm"), (math.prod(x.shape[:-1]), x.shape[-1]))
     for name, parameter in (("weight", weight), ("bias", bias)):
         if parameter is not None and parameter.shape != x.shape[-1:]:
             raise ValueError(f"layer_norm: {name} of shape {parameter.shape} does not fit the last axis of {x.shape}")

@@ -39,8 +39,7 @@ def square(side: int, **options) -> Work:
 
 def cases() -> list[Case]:
     """All matrix products."""
-    sides = (4, 16, 64, 128, 256, 512, 1024, 2048, 4096)
-    found = [Case("matmul", "square", str(side), partial(square, side), large=side > 1024) for side in sides]
+    found = [Case("matmul", "square", str(side), partial(square, side)) for side in (4, 16, 64, 128, 256, 512, 1024)]
     found += [
         Case("matmul", "square, float64", "512", partial(square, 512, dtype="float64")),
         Case("matmul", "a transposed", "512", partial(square, 512, transposed="a")),
@@ -51,5 +50,7 @@ def cases() -> list[Case]:
         Case("matmul", "batch of 64", "64", partial(product, (64, 64, 64), (64, 64, 64))),
         Case("matmul", "matrix, column", "2048", partial(product, (2048, 2048), (2048, 1))),
         Case("matmul", "row, matrix", "2048", partial(product, (1, 2048), (2048, 2048))),
+        Case("matmul", "square", "2048", partial(square, 2048), large=True),
+        Case("matmul", "square", "4096", partial(square, 4096), large=True),  # 64 MB
     ]
     return found

@@ -35,10 +35,12 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Two modules are called like their main function. Importing one shall not put it in the function's place."""
+    """Some modules are called like a function. Importing one shall not put it in the function's place."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, ModuleType) and name in _HOMES:
+            if _HOMES[name] != name:  # the function is at home elsewhere: `norm` is in `reduce`
+                return
             value = getattr(value, name)
         super().__setattr__(name, value)
 

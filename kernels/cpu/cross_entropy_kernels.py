@@ -2,10 +2,12 @@
 
 from kernels.cpu.compiler import REASSOCIATE, kernel
 
-_IMPORTS = "from numpy import inf\nfrom kernels.cpu.scratch import difference"
-_options = {"fastmath": REASSOCIATE, "imports": _IMPORTS}
+_IMPORTS = """from numpy import inf
+from kernels.cpu.math_nonpositive import EXP_NONPOSITIVE
+from kernels.cpu.scratch import difference"""
+_options = {"fastmath": REASSOCIATE, "imports": _IMPORTS, "uses": ["exp_nonpositive = EXP_NONPOSITIVE[T]\n"]}
 
-# ruff: noqa: F821  (T, exp, log, maximum, inf and difference are names of the generated module)
+# ruff: noqa: F821  (T, exp_nonpositive, log, maximum, inf and difference are names of the generated module)
 
 
 @kernel
@@ -36,7 +38,7 @@ def cross_entropy_rows(
         for begin in range(0, classes, 1024):
             part = T(0)
             for c in range(begin, min(begin + 1024, classes)):
-                part += exp(logits[at + c] - shift)
+                part += exp_nonpositive(logits[at + c] - shift)
             total += part
         log_total = T(0) if total == T(0) else log(total)
         normalisers[row] = largest
@@ -83,10 +85,10 @@ def cross_entropy_gradient_rows(
         scale = upstream * (on_target + share * weight_sum)
         if weighted and smoothing != T(0):
             for c in range(classes):
-                p = exp(difference(difference(logits[at + c], largest), log_total))
+                p = exp_nonpositive(difference(difference(logits[at + c], largest), log_total))
                 out[to + c] = scale * p - upstream * share * weight[c]
         else:
             for c in range(classes):
-                p = exp(difference(difference(logits[at + c], largest), log_total))
+                p = exp_nonpositive(difference(difference(logits[at + c], largest), log_total))
                 out[to + c] = scale * p - upstream * share
         out[to + target] -= upstream * on_target

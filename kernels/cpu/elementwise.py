@@ -178,8 +178,8 @@ def _cost_of(operations: int, variant: codegen.Variant) -> Callable[..., tuple[i
     def cost(low: int, high: int, *arguments: Any) -> tuple[int, int]:
         count = high - low
         if variant.outer:
-            walk, *arguments = arguments
-            count *= int(walk[0])
+            count *= int(arguments[0][0])  # the walk: see codegen
+            arguments = arguments[1:]
         traffic = sum(launch.touched_bytes(a) for a in arguments if isinstance(a, np.ndarray))
         written = sum(alias >= 0 for alias in variant.aliases) * count * np.dtype(variant.compute).itemsize
         return count * operations, traffic + written

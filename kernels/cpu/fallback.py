@@ -34,7 +34,7 @@ def _keep(module, functions):
     module.globals["llvm.compiler.used"] = module.globals.pop(used.name)
     used._name = "llvm.compiler.used"
     used.linkage, used.section = "appending", "llvm.metadata"
-    used.initializer = ir.Constant(used.value_type, entries)
+    used.initializer = ir.Constant(used.value_type, entries)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _finish(function):
@@ -70,7 +70,7 @@ def _vector(module, scalar, width, bound):
     magnitude = builder.call(_declared(module, f"llvm.fabs.v{width}f64", vector, [vector]), [x])
     limit = ir.Constant(vector, [bound] * width)
     bits = builder.bitcast(builder.fcmp_ordered(">", magnitude, limit), ir.IntType(width))
-    with builder.if_then(builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0)), likely=False):
+    with builder.if_then(builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0)), likely=False):  # pyright: ignore[reportAttributeAccessIssue]
         result = value
         for lane in range(width):
             index = ir.Constant(ir.IntType(32), lane)

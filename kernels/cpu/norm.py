@@ -7,6 +7,7 @@ every result, the gradients of weight and bias included, are the same for any nu
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -47,7 +48,8 @@ def layer_norm(
     x, weight, bias = _checked("layer_norm", x, weight, bias, epsilon)
     rows, columns = x.shape
     dtype = x.dtype
-    y, mean, rstd = memory.empty((rows, columns), dtype), memory.empty((rows,), dtype), memory.empty((rows,), dtype)
+    matrix, vector = _makers(rows, columns, dtype)
+    y, mean, rstd = matrix((rows, columns), dtype), vector((rows,), dtype), vector((rows,), dtype)
     if y.size:
         layer_norm_rows[dtype](
             rows, x, weight, bias, y, mean, rstd, columns, x.strides[0] // x.itemsize, float(epsilon),
@@ -73,8 +75,9 @@ def layer_norm_backward(g: Array, x: Array, mean: Array, rstd: Array, weight: Ar
     rows, columns = x.shape
     dtype = x.dtype
     block, blocks = _row_blocks(rows, columns)
-    dx = memory.empty((rows, columns), dtype)
-    partial_weight, partial_bias = memory.empty((blocks, columns), dtype), memory.empty((blocks, columns), dtype)
+    dx = _makers(rows, columns, dtype)[0]((rows, columns), dtype)
+    partial = _makers(blocks, columns, dtype)[0]
+    partial_weight, partial_bias = partial((blocks, columns), dtype), partial((blocks, columns), dtype)
     if dx.size:
         layer_norm_gradient_blocks[dtype](
             blocks, g, x, mean, rstd, weight, dx, partial_weight, partial_bias, rows, block, columns,
@@ -98,7 +101,8 @@ def rms_norm(x: Array, weight: Array | None = None, epsilon: float = 1e-6) -> tu
     x, weight, _ = _checked("rms_norm", x, weight, None, epsilon)
     rows, columns = x.shape
     dtype = x.dtype
-    y, rstd = memory.empty((rows, columns), dtype), memory.empty((rows,), dtype)
+    matrix, vector = _makers(rows, columns, dtype)
+    y, rstd = matrix((rows, columns), dtype), vector((rows,), dtype)
     if y.size:
         rms_norm_rows[dtype](
             rows, x, weight, y, rstd, columns, x.strides[0] // x.itemsize, float(epsilon), work=columns * _WEIGHT
@@ -121,7 +125,8 @@ def rms_norm_backward(g: Array, x: Array, rstd: Array, weight: Array | None = No
     rows, columns = x.shape
     dtype = x.dtype
     block, blocks = _row_blocks(rows, columns)
-    dx, partial_weight = memory.empty((rows, columns), dtype), memory.empty((blocks, columns), dtype)
+    dx = _makers(rows, columns, dtype)[0]((rows, columns), dtype)
+    partial_weight = _makers(blocks, columns, dtype)[0]((blocks, columns), dtype)
     if dx.size:
         rms_norm_gradient_blocks[dtype](
             blocks, g, x, rstd, weight, dx, partial_weight, rows, block, columns, g.strides[0] // g.itemsize,
@@ -141,6 +146,15 @@ def _combined(partial: Array) -> Array:
     return partial.reshape(-1) if partial.shape[0] == 1 else column_sum(partial, 0)
 
 
+@lru_cache(maxsize=1024)
+def _makers(rows: int, columns: int, dtype: np.dtype) -> tuple[Callable[..., Array], Callable[..., Array]]:
+    """What allocates a (rows, columns) array, and a (rows,) array."""
+    return memory.maker((rows, columns), dtype), memory.maker((rows,), dtype)
+
+
+memory.on_change(_makers.cache_clear)
+
+
 @lru_cache(maxsize=256)
 def _constant(value: float, columns: int, dtype: np.dtype) -> Array:
     """What stands for a weight or bias that is not there."""
@@ -154,7 +168,7 @@ def _checked(name: str, x: Any, weight: Any, bias: Any, epsilon: Any) -> tuple[A
     check_array(name, x, FLOATS)
     if x.ndim != 2:
         raise ValueError(f"{name}: expected x of shape (rows, columns), got {x.shape}; reshape it to what is normalised")
-    if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real) or not epsilon >= 0:
+    if isinstance(epsilon, bool) or not isinstance(epsilon, float | numbers.Real) or not epsilon >= 0:  # pyright: ignore[reportOperatorIssue]
         raise ValueError(f"{name}: epsilon must be a number not below 0, got {epsilon!r}")
     columns, dtype = x.shape[1], x.dtype
     return (
@@ -187,4 +201,4 @@ def _vector(name: str, what: str, vector: Any, length: int, dtype: np.dtype) -> 
     if not isinstance(vector, np.ndarray) or vector.shape != (length,) or vector.dtype != dtype:
         got = f"{vector.dtype}{vector.shape}" if isinstance(vector, np.ndarray) else type(vector).__name__
         raise ValueError(f"{name}: {what} must be an array {dtype}({length},) to go with x, got {got}")
-    return np.ascontiguousarray(vector)
+    return vector if length < 2 or vector.strides[0] == vector.itemsize else vector.copy()

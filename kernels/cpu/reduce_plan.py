@@ -39,7 +39,7 @@ def normalise_axes(name: str, axis: int | Sequence[int] | None, ndim: int) -> tu
     axes = []
     for one in given:
         try:
-            number = operator.index(one)
+            number = operator.index(one)  # pyright: ignore[reportArgumentType]
         except TypeError:
             raise TypeError(f"{name}: axis must be None, an integer or a tuple of integers, got {axis!r}") from None
         if not -ndim <= number < ndim:
@@ -186,7 +186,7 @@ class Plan:
         if self.rest is None:
             self.kernel(self.items, x, first, second, out, self.table, self.divisor, work=self.work)
         else:
-            partial = self.make_parts(self.parts, self.dtype)
+            partial = self.make_parts(self.parts, self.dtype)  # pyright: ignore[reportArgumentType]
             self.kernel(self.items, x, first, second, partial, self.table, self.divisor, work=self.work)
             self.rest.into(partial, first, second, out)
 

@@ -6,10 +6,12 @@ by 0 instead, for -inf - -inf would be NaN.
 
 from kernels.cpu.compiler import REASSOCIATE, kernel
 
-_IMPORTS = "from numpy import inf\nfrom kernels.cpu.scratch import difference, scratch"
-_options = {"fastmath": REASSOCIATE, "imports": _IMPORTS}
+_IMPORTS = """from numpy import inf
+from kernels.cpu.math_nonpositive import EXP_NONPOSITIVE
+from kernels.cpu.scratch import difference, scratch"""
+_options = {"fastmath": REASSOCIATE, "imports": _IMPORTS, "uses": ["exp_nonpositive = EXP_NONPOSITIVE[T]\n"]}
 
-# ruff: noqa: F821  (T, exp, log, maximum, inf and scratch are names of the generated module)
+# ruff: noqa: F821  (T, exp_nonpositive, log, maximum, inf and scratch are names of the generated module)
 
 
 @kernel(**_options)
@@ -25,7 +27,7 @@ def softmax_rows(low: "int64", high: "int64", x: "T*", out: "T*", length: "int64
         for begin in range(0, length, 1024):
             part = T(0)
             for j in range(begin, min(begin + 1024, length)):
-                e = exp(x[at + j] - shift)
+                e = exp_nonpositive(x[at + j] - shift)
                 out[to + j] = e
                 part += e
             total += part
@@ -47,7 +49,7 @@ def log_softmax_rows(low: "int64", high: "int64", x: "T*", out: "T*", length: "i
         for begin in range(0, length, 1024):
             part = T(0)
             for j in range(begin, min(begin + 1024, length)):
-                part += exp(x[at + j] - shift)
+                part += exp_nonpositive(x[at + j] - shift)
             total += part
         log_total = T(0) if total == T(0) else log(total)
         for j in range(length):
@@ -84,7 +86,7 @@ def log_softmax_backward_rows(low: "int64", high: "int64", g: "T*", y: "T*", out
             total += part
         kept = T(0) if largest == T(-inf) else T(1)  # 0 for a row that is masked throughout
         for j in range(length):
-            out[to + j] = kept * (g[at + j] - exp(y[at + j]) * total)
+            out[to + j] = kept * (g[at + j] - exp_nonpositive(y[at + j]) * total)
 
 
 # Down columns: an item is a tile of at most 512 neighbouring columns, `stride` is the step from entry to entry of a column.
@@ -113,7 +115,7 @@ def softmax_columns(
             shift[c] = T(0) if shift[c] == T(-inf) else shift[c]
         for j in range(length):
             for c in range(width):
-                e = exp(x[at + j * stride + c] - shift[c])
+                e = exp_nonpositive(x[at + j * stride + c] - shift[c])
                 out[to + j * inner + c] = e
                 total[c] += e
         for c in range(width):
@@ -146,7 +148,7 @@ def log_softmax_columns(
             shift[c] = T(0) if shift[c] == T(-inf) else shift[c]
         for j in range(length):
             for c in range(width):
-                total[c] += exp(x[at + j * stride + c] - shift[c])
+                total[c] += exp_nonpositive(x[at + j * stride + c] - shift[c])
         for c in range(width):
             total[c] = T(0) if total[c] == T(0) else log(total[c])
         for j in range(length):
@@ -200,5 +202,5 @@ def log_softmax_backward_columns(
             largest[c] = T(0) if largest[c] == T(-inf) else T(1)  # 0 for a row that is masked throughout
         for j in range(length):
             for c in range(width):
-                v = g[at + j * stride + c] - exp(y[at + j * stride + c]) * total[c]
+                v = g[at + j * stride + c] - exp_nonpositive(y[at + j * stride + c]) * total[c]
                 out[to + j * inner + c] = largest[c] * v

@@ -74,7 +74,10 @@ class _Numbered(Module):
 
     def append(self, value: Any) -> Self:
         """Add a member at the end."""
-        self._put(str(len(self)), value)
+        number = len(self)
+        while str(number) in self.__dict__:  # in a slice, which keeps the names
+            number += 1
+        self._put(str(number), value)
         return self
 
     def extend(self, values: Iterable[Any]) -> Self:

@@ -205,7 +205,7 @@ def test_pickling_and_copying_of_leaves(duplicate):
         assert np.array_equal(twin.detach().numpy(), x.detach().numpy()) and twin.shape == x.shape
         assert not np.shares_memory(twin.detach().numpy(), x.detach().numpy())
         with ag.no_grad():
-            twin += twin  # it can be written to
+            twin.zero_()  # it can be written to
     with pytest.raises(RuntimeError, match=r"only leaves can be copied this way.*made by multiply.*\.detach\(\)"):
         duplicate(ag.tensor([1.0], requires_grad=True) * 2)
 

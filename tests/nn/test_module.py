@@ -119,10 +119,16 @@ def test_modules_appended_to_a_list_later_are_found_when_parameters_are_asked_fo
     module.same = [module.layers[0].weight]
 
 
-def test_a_plain_tensor_must_not_replace_a_parameter():
+def test_what_is_not_registered_must_not_replace_what_is():
     net = Net()
-    with pytest.raises(TypeError, match=r"Net\.scale is a parameter and cannot become a plain tensor.*nn\.Parameter"):
+    with pytest.raises(TypeError, match=r"Net\.scale is a parameter and cannot become a Tensor; assign nn\.Parameter"):
         net.scale = ag.ones(4)
+    with pytest.raises(TypeError, match=r"Net\.scale is a parameter and cannot become a float"):
+        net.scale = 1.0
+    with pytest.raises(TypeError, match=r"Net\.first is a module and cannot become a function"):
+        net.first = lambda x: x
+    with pytest.raises(TypeError, match=r"Net\.count is a buffer and must be a tensor or None, got a int"):
+        net.count = 1
     net.constant = ag.ones(4)
     assert "constant" not in net.state_dict()
 
@@ -161,10 +167,11 @@ def test_registration_checks_names_and_types():
     module.register_parameter("bias", None)
     module.add_module("inner", nn.ReLU())
     assert module.bias is None and list(module.state_dict()) == ["weight"]
-    with pytest.raises(KeyError, match="already"):
-        module.register_buffer("weight_", ag.zeros(1))
-        module.training_ = 1
+    with pytest.raises(KeyError, match="has an attribute 'training' already"):
         module.register_parameter("training", None)
+    module.plain = 1
+    with pytest.raises(KeyError, match="has an attribute 'plain' already"):
+        module.register_buffer("plain", ag.zeros(1))
     with pytest.raises(KeyError, match="has an attribute 'forward' already"):
         module.register_module("forward", nn.ReLU())
     with pytest.raises(KeyError, match="must not be empty or contain a dot"):
@@ -177,6 +184,14 @@ def test_registration_checks_names_and_types():
         module.register_module("x", 1)
     with pytest.raises(TypeError, match="a name is a string"):
         module.register_module(1, nn.ReLU())
+
+
+def test_a_module_inside_itself():
+    outer = nn.Sequential(nn.Linear(2, 2))
+    outer[0].outer = outer
+    assert len(list(outer.parameters())) == 2 and len(list(outer.eval().modules())) == 2
+    with pytest.raises(RuntimeError, match=r"Sequential contains itself, as '0.outer'"):
+        outer.state_dict()
 
 
 def test_find_by_dotted_name():

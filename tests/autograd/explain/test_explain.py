@@ -10,7 +10,6 @@ import pytest
 import autograd as ag
 from autograd.explain.ask import explain
 
-
 quietly = partial(explain, print=False)  # a partial has no frame, so names are those of the test's variables
 
 
@@ -372,7 +371,8 @@ def test_a_leaf_by_itself():
 
 def test_random_graphs_agree_with_the_engine():
     random = np.random.default_rng(0)
-    operations = [ag.add, ag.subtract, ag.multiply, ag.maximum, ag.hypot, lambda a, b: ag.tanh(a) + b, lambda a, b: (a * b).sum()]
+    operations = [ag.add, ag.subtract, ag.multiply, ag.maximum, ag.hypot]
+    operations += [lambda a, b: ag.tanh(a) + b, lambda a, b: (a * b).sum()]
     for _ in range(20):
         leaves = [leaf(random.normal(size=shape)) for shape in ((), (3,), (2, 3), (2, 1))]
         made = list(leaves)
@@ -406,6 +406,7 @@ def chain():
 
 def test_a_chain_of_100_000_operations_is_printed_shortened(chain):
     x, y = chain
+    assert x.grad is None
     e = quietly(y, max_steps=10)
     assert e.total_steps == 100_000 and len(e.steps) == 10 and e.left_out == 99_990
     text = str(e)
@@ -433,6 +434,13 @@ def test_an_explanation_holds_no_graph():
     assert e.gradients["x"].value.elements == [2.0, 4.0]
 
 
+def test_a_functions_own_view_of_its_variables_stays():
+    x = leaf(1.0)
+    variables = locals()
+    quietly(x * 2)
+    assert variables["x"] is x
+
+
 def test_many_leaves_are_shortened():
     leaves = [leaf(float(k)) for k in range(300)]
     total = leaves[0]
@@ -446,13 +454,13 @@ def test_many_leaves_are_shortened():
 
 
 def test_without_a_graph():
-    with pytest.raises(RuntimeError, match=r"explain: this tensor \(shape \(2,\), float64\) has no graph: .*requires_grad=True"):
+    with pytest.raises(RuntimeError, match=r"this tensor \(shape \(2,\), float64\) has no graph.*requires_grad"):
         quietly(ag.tensor(np.ones(2)))
 
 
 def test_without_a_single_number():
     x = leaf([1.0, 2.0])
-    with pytest.raises(RuntimeError, match=r"explain: the output has shape \(2,\); a gradient starts from a single number"):
+    with pytest.raises(RuntimeError, match=r"explain: the output has shape \(2,\); a gradient starts from a"):
         quietly(x * 2)
     e = quietly(x * 2, gradient=[1.0, 10.0])
     assert e.gradients["x"].value.elements == [2.0, 20.0] and "where it starts (given)" in str(e)
@@ -462,7 +470,7 @@ def test_a_freed_graph():
     x = leaf(1.0)
     y = x * x
     y.backward()
-    with pytest.raises(RuntimeError, match=r"the graph was freed by a backward pass \(at multiply\).*retain_graph=True"):
+    with pytest.raises(RuntimeError, match=r"graph was freed by a backward pass \(at multiply\).*retain_graph=True"):
         quietly(y)
 
 

@@ -13,8 +13,8 @@ from autograd.explain.values import factor_text, number_text
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1.0, "1.000"), (0.0, "0.000"), (-0.5, "-0.5000"), (12345.678, "1.235e+04"), (1234.0, "1234"), (1e-12, "1.000e-12"),
-     (float("nan"), "nan"), (float("-inf"), "-inf"), (7, "7"), (True, "True")],
+    [(1.0, "1.000"), (0.0, "0.000"), (-0.5, "-0.5000"), (12345.678, "1.235e+04"), (1234.0, "1234"),
+     (1e-12, "1.000e-12"), (float("nan"), "nan"), (float("-inf"), "-inf"), (7, "7"), (True, "True")],
 )  # fmt: skip
 def test_numbers_have_four_digits(value, text):
     assert number_text(value) == text

@@ -44,6 +44,13 @@ def test_sequential_is_a_list():
     assert len(net + make()) == 7
 
 
+def test_a_slice_keeps_its_names_and_can_grow():
+    part = make()[1:]
+    part.append(nn.Tanh())
+    assert [type(m).__name__ for m in part] == ["ReLU", "Linear", "Tanh"]
+    assert [name for name, _ in part.named_children()] == ["1", "2", "3"]
+
+
 def test_sequential_refuses_what_is_no_module():
     with pytest.raises(TypeError, match=r"'0' is a list, not a module; give the modules one by one"):
         nn.Sequential([nn.ReLU()])

@@ -44,6 +44,14 @@ def test_layer_norm_of_constant_rows_is_the_bias():  # T36
     np.testing.assert_allclose(x.grad.numpy(), 0, atol=1e-4)
 
 
+@pytest.mark.parametrize(("shape", "normalized"), [((0, 3), 3), ((0, 2, 3), (2, 3)), ((2, 0, 3), 3)])
+def test_layer_norm_of_nothing(shape, normalized):
+    layer, x = nn.LayerNorm(normalized), ag.zeros(shape, requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert y.shape == x.grad.shape == shape and not layer.weight.grad.numpy().any()
+
+
 def test_layer_norm_parameters_and_errors():
     assert list(nn.LayerNorm(3).state_dict()) == ["weight", "bias"]
     assert nn.LayerNorm(3).weight.tolist() == [1.0] * 3 and nn.LayerNorm(3).bias.tolist() == [0.0] * 3
