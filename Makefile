@@ -43,12 +43,12 @@ $(bin)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	    echo "Python could not make an environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
-$(VENV)/.examples: pyproject.toml | $(bin)/python
+$(VENV)/.examples: pyproject.toml $(bin)/python
 	@echo "installing what the demo needs into $(VENV) ..."
 	@$(pip) ".[examples]"
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(bin)/python
+$(VENV)/.dev: pyproject.toml $(bin)/python
 	@echo "installing what the tests need into $(VENV) ..."
 	@$(pip) ".[dev]"
 	@touch $@ $(VENV)/.examples

@@ -39,8 +39,9 @@ class Operation(Node):
         """Run the operation, and record it where an operand requires grad."""
         node = cls.__new__(cls)
         node.layout = operands[0]._layout  # until the result is there: the operand's shape and device, for forward
-        if len(operands) > 1:
-            _check_devices(node.name, operands)
+        for other in operands[1:]:
+            if other._layout.device != node.layout.device:
+                raise _different_devices(node.name, operands)
         data = node.forward(*[o._data for o in operands], **options)
         out = wrap_view(data, operands[0]) if cls.is_view else wrap(data)  # pyright: ignore[reportGeneralTypeIssues]
         if grad_mode.get() and out._layout.dtype.kind == "f":
@@ -79,10 +80,9 @@ class Operation(Node):
         return out
 
 
-def _check_devices(name: str, operands: tuple[Tensor, ...]) -> None:
-    devices = [o._layout.device for o in operands]
-    if len(set(devices)) > 1:
-        raise RuntimeError(f"{name}: operands are on {' and '.join(devices)}; bring them together with .to(device)")
+def _different_devices(name: str, operands: tuple[Tensor, ...]) -> RuntimeError:
+    devices = " and ".join(dict.fromkeys(o._layout.device for o in operands))
+    return RuntimeError(f"{name}: operands are on {devices}; bring them together with .to(device)")
 
 
 def normalize_axis(axis: int, ndim: int, name: str) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from autograd import dtypes
+from autograd.mode import grad_mode
 from autograd.ops.base import Operation
 from autograd.ops.reduce import sum_to_shape
 from autograd.ops.shape import expand_dims, matrix_transpose, reshape
-from autograd.tensor import Tensor
+from autograd.tensor import Tensor, wrap
 
 
 class MatMul(Operation):
@@ -52,6 +53,23 @@ class Linear(Operation):
         return (needs[1], needs[0], False)[: len(needs)]
 
     def backward(self, grad):
+        if grad_mode.get():
+            return self._by_operations(grad)
+        x_edge, weight_edge, *bias_edge = self.inputs
+        g, backend = grad._data, self.backend
+        rows = g if g.ndim == 2 else g.reshape(-1, g.shape[-1])  # (N, out)
+        to_x = to_weight = to_bias = None
+        if x_edge is not None:
+            to_x = wrap(backend.matmul(g, self.operand(1)._data))
+        if weight_edge is not None:
+            x = self.operand(0)._data
+            to_weight = wrap(backend.matmul(rows.T, x if x.ndim == 2 else x.reshape(-1, x.shape[-1])))
+        if bias_edge and bias_edge[0] is not None:
+            to_bias = wrap(backend.sum(rows, axis=0))
+        return (to_x, to_weight, to_bias)[: len(self.inputs)]
+
+    def _by_operations(self, grad):
+        """The same in differentiable operations, for gradients of gradients."""
         need_x, need_weight = self.inputs[0] is not None, self.inputs[1] is not None
         to_x = grad @ self.operand(1) if need_x else None
         to_weight = to_bias = None
