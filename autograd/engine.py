@@ -107,20 +107,11 @@ def run_backward(
         for root, seed in zip(roots, seeds, strict=True):
             state.add(root, seed, False, None)
         ready = [root for root in dict.fromkeys(roots) if waiting[root] == 0]
-        pending = state.pending
         while ready:
             node = ready.pop()
-            grad = pending.pop(node, None)
-            if grad is not None:
-                grads = _visit(node, grad, state)
-                if grads is not None:
-                    _deliver(node, grads, state)
-            for child in node.inputs:
-                if child is not None:
-                    left = waiting[child] - 1
-                    waiting[child] = left
-                    if left == 0:
-                        ready.append(child)
+            grad = state.pending.pop(node, None)
+            grads = _visit(node, grad, state) if grad is not None else None
+            _pass_on(node, grads, state, waiting, ready)
     finally:
         grad_mode.reset(token)
     return state.found
@@ -128,8 +119,7 @@ def run_backward(
 
 def _visit(node: Node, grad: Any, state: Pass) -> tuple | None:
     """The gradients of a node's inputs; None where the walk ends, or goes on without a rule."""
-    kind = type(node)
-    if node.extra is not None or state.wanted is not None or kind is Leaf or kind is Port:
+    if node.extra is not None or state.wanted is not None or not node.has_rule:
         grad = _arrive(node, grad, state)
         if grad is None:
             return None
@@ -146,14 +136,8 @@ def _visit(node: Node, grad: Any, state: Pass) -> tuple | None:
         raise
     if type(grads) is not tuple:
         grads = (grads,)
-    if len(grads) != len(node.inputs):
-        raise RuntimeError(
-            f"the backward of {node.name} must give {len(node.inputs)} gradients, one per input, and gave {len(grads)}"
-        )
-    if state.anomaly:
-        _check_for_nan(node, grads)
-    if state.watch is not None:
-        state.watch(node, grad, grads)
+    if state.anomaly or state.watch is not None:
+        _show(node, grad, grads, state)
     if not state.retain_graph:
         node.saved = node.kept = None
         if node.extra is not None:
@@ -161,18 +145,37 @@ def _visit(node: Node, grad: Any, state: Pass) -> tuple | None:
     return grads
 
 
-def _deliver(node: Node, grads: tuple, state: Pass) -> None:
-    """Pass gradients on to a node's inputs."""
-    fresh, pending, useful = node.fresh, state.pending, state.useful
-    for child, grad in zip(node.inputs, grads, strict=True):
-        if child is None or grad is None or (useful is not None and child not in useful):
+def _show(node: Node, grad: Any, grads: tuple, state: Pass) -> None:
+    if state.anomaly:
+        _check_for_nan(node, grads)
+    if state.watch is not None:
+        state.watch(node, grad, grads)
+
+
+def _pass_on(node: Node, grads: tuple | None, state: Pass, waiting: dict[Node, int], ready: list[Node]) -> None:
+    """Give a node's inputs their gradients, and note those that have now heard from all their consumers."""
+    inputs = node.inputs
+    if grads is None:
+        grads = (None,) * len(inputs)
+    elif len(grads) != len(inputs):
+        raise RuntimeError(
+            f"the backward of {node.name} must give {len(inputs)} gradients, one per input, and gave {len(grads)}"
+        )
+    pending, useful = state.pending, state.useful
+    for child, grad in zip(inputs, grads, strict=True):
+        if child is None:
             continue
-        if grad._layout is child.layout and child not in pending:  # the ordinary case, without a call
-            pending[child] = grad
-            if fresh:
-                state.owned.add(child)
-        else:
-            state.add(child, grad, fresh, node)
+        if grad is not None and (useful is None or child in useful):
+            if grad._layout is child.layout and child not in pending:  # the ordinary case, without a call
+                pending[child] = grad
+                if node.fresh:
+                    state.owned.add(child)
+            else:
+                state.add(child, grad, node.fresh, node)
+        left = waiting[child] - 1
+        waiting[child] = left
+        if left == 0:
+            ready.append(child)
 
 
 def _arrive(node: Node, given: Any, state: Pass) -> Any:

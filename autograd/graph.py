@@ -73,6 +73,7 @@ class Node:
 
     # Whether `backward` gives arrays that nobody else holds: the engine may then keep or add to them without a copy.
     fresh = False
+    has_rule = True  # whether `backward` is to be called; not for leaves and ports
 
     @property
     def name(self) -> str:
@@ -98,6 +99,8 @@ class Leaf(Node):
 
     __slots__ = ("grad", "owner")
 
+    has_rule = False
+
     def __init__(self, layout: Layout, owner: Tensor | None = None) -> None:
         self.inputs, self.layout, self.extra, self.saved = (), layout, None, ()
         self.grad: Tensor | None = None
@@ -108,6 +111,8 @@ class Port(Node):
     """One result of a node that has several: it puts its gradient into its place among the others'."""
 
     __slots__ = ("index",)
+
+    has_rule = False
 
     def __init__(self, node: Node, index: int, layout: Layout) -> None:
         self.inputs, self.layout, self.extra, self.saved, self.index = (node,), layout, None, (), index

@@ -1,8 +1,8 @@
 """Every code block of the README does what it says.
 
 Python blocks run, each by itself as a reader would run it; a `text` block behind one is what it prints. Where the README
-says in a comment that its figures differ from run to run, the first words of the lines are compared. Of shell commands it
-is checked that they exist and take these options.
+says in a comment that its figures differ from run to run, the kernels named are compared. Of shell commands it is checked
+that they exist and take these options.
 """
 
 import contextlib
@@ -70,11 +70,11 @@ def test_python(code, kind, expected, tmp_path, monkeypatch):
     if kind == "text":
         assert printed == expected.rstrip()
     elif kind == "sample":
-        assert sorted(first_words(printed)) == sorted(first_words(expected))
+        assert kernels_in(printed) == kernels_in(expected)
 
 
-def first_words(text):
-    return [line.split()[0].strip("-") for line in text.splitlines() if line]
+def kernels_in(profile):
+    return set(re.findall(r"^\w+\[\w*\]", profile, re.MULTILINE))
 
 
 def run(command, **environment):

@@ -53,7 +53,7 @@ class Operation(Node):
     def _record(self, edges: tuple, operands: tuple[Tensor, ...], out: Tensor) -> None:
         self.inputs, self.layout, self.extra = edges, out._layout, None
         saves = self.saves(tuple([e is not None for e in edges]))
-        self.saved = tuple([(o, version_of(o)) if s else None for o, s in zip(operands, saves, strict=True)])
+        self.saved = tuple([(o, version_of(o)) if s else None for o, s in zip(operands, saves, strict=True)]) if any(saves) else ()
         self.kept = None
         if self.saves_result:
             if out._version is None:
@@ -96,10 +96,13 @@ def normalize_axis(axis: int, ndim: int, name: str) -> int:
     return index % ndim
 
 
+_ALL_AXES = [tuple(range(ndim)) for ndim in range(8)]
+
+
 def normalize_axes(axis: int | tuple[int, ...] | None, ndim: int, name: str) -> tuple[int, ...]:
     """All axes named, in increasing order; None means every one. Repeated ones raise a ValueError."""
     if axis is None:
-        return tuple(range(ndim))
+        return _ALL_AXES[ndim] if ndim < len(_ALL_AXES) else tuple(range(ndim))
     given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     axes = tuple(normalize_axis(a, ndim, name) for a in given)
     if len(set(axes)) != len(axes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograd.graph import Node, Port, changed_since
@@ -26,7 +26,9 @@ class Recipe:
     formula, derived: the operation's formula, and that of its gradients: what `explain` shows.
     """
 
-    __slots__ = ("fresh", "gradient", "name", "results", "saved", "saves_output", "several", "simple", "sources", "formula", "derived")
+    __slots__ = (
+        "name", "formula", "derived", "gradient", "sources", "results", "saved", "saves_output", "fresh", "several", "quick",
+    )  # fmt: skip
 
     def __init__(self, operation: Elementwise, needs: tuple[bool, ...]) -> None:
         formula = operation.formula
@@ -52,10 +54,36 @@ class Recipe:
         self.saved = tuple(sorted({place for kind, place in roles if kind == 0}))
         self.sources = [(k, self.saved.index(p) if k == 0 else p) for k, p in roles]
         self.saves_output = any(kind == OUTPUT for kind, _ in roles)
-        # The ordinary case, in one line of `backward`: (gradient, one saved operand) -> one result.
-        is_pair = self.sources == [(GRADIENT, 0), (0, 0)] and len(self.saved) == 1
-        one = self.gradient is not None and len(computed) == 1 and self.gradient.short is not None
-        self.simple = self.gradient.short if is_pair and one and not self.several else None  # pyright: ignore[reportOptionalMemberAccess]
+        self.quick = _quick_rule(self)
+
+
+def _quick_rule(recipe: Recipe) -> Callable[[ElementwiseNode, Tensor], tuple] | None:
+    """The rule as one short function, for the two commonest cases; None for others.
+
+    They are: gradients that are the upstream one or none (add, subtract's first), and a single gradient computed from the
+    upstream one and one saved operand (multiply by a constant, most activations).
+    """
+    gradient, results = recipe.gradient, recipe.results
+    if recipe.several or len(results) > 2:
+        return None
+    if gradient is None:
+        first, last = results[0] == GRADIENT, results[-1] == GRADIENT
+        if len(results) == 1:
+            return lambda node, grad: (grad if first else None,)
+        return lambda node, grad: (grad if first else None, grad if last else None)
+    short = gradient.short
+    if short is None or recipe.sources != [(GRADIENT, 0), (0, 0)] or GRADIENT in results or results.count(0) != 1:
+        return None
+    place = results.index(0)
+
+    def rule(node: ElementwiseNode, grad: Tensor) -> tuple:
+        saved = node.saved[0]
+        if isinstance(saved, Tensor) and saved._version is not None:
+            node._check(0)
+        result = short(grad, saved)
+        return (result,) if len(results) == 1 else (result, None) if place == 0 else (None, result)
+
+    return rule
 
 
 def _source(role: tuple[str, int]) -> tuple[int, int]:
@@ -95,12 +123,8 @@ class ElementwiseNode(Node):
 
     def backward(self, grad: Any) -> Any:
         recipe = self.recipe
-        if recipe.simple is not None:
-            saved = self.saved[0]
-            if isinstance(saved, Tensor) and saved._version is not None:
-                self._check(0)
-            result = recipe.simple(grad, saved)
-            return tuple([None if r is None else grad if r == GRADIENT else result for r in recipe.results])
+        if recipe.quick is not None:
+            return recipe.quick(self, grad)
         computed: Any = ()
         if recipe.gradient is not None:
             operands = [self._operand(kind, place, grad) for kind, place in recipe.sources]

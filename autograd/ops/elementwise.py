@@ -45,7 +45,7 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
         self._plans: dict[Any, Plan] = {}
         self._recipes: dict[tuple[bool, ...], Recipe] = {}
         self._values: dict[tuple, tuple] = {}
-        self.short = _short_form(self)
+        self.short = short_form(self, lambda *operands: self.run(operands))
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]  # written when asked for: the formula is built at first use
@@ -175,33 +175,34 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
         return f"{self.name} is not defined on {compute} (operands: {given}); it takes {takes}: convert with astype first"
 
 
-def _short_form(operation: Elementwise) -> Callable | None:
+def short_form(operation: Elementwise, otherwise: Callable) -> Callable | None:
     """The operation as a plain function for the ordinary case: one or two operands, no parameters, one result.
 
-    Equal to `Elementwise.run`, with everything in one function: at a microsecond per operation, calls count.
+    Equal to `Elementwise.run`, with everything in one function: at a microsecond per operation, calls count. What is not
+    ordinary (layouts met for the first time, operands that are no tensors) goes to `otherwise`.
     """
     formula = operation.formula
     if formula.parameters or len(formula.inputs) not in (1, 2):
         return None
-    return _short_binary(operation) if len(formula.inputs) == 2 else _short_unary(operation)
+    return (_short_binary if len(formula.inputs) == 2 else _short_unary)(operation, otherwise)
 
 
-def _short_binary(operation: Elementwise) -> Callable:
-    plans, run, new = operation._plans, operation.run, object.__new__
+def _short_binary(operation: Elementwise, otherwise: Callable) -> Callable:
+    plans, new = operation._plans, object.__new__
     recording, anomaly = grad_mode.get, anomaly_mode.get
 
     def binary(x: Any, y: Any) -> Any:
         if not isinstance(x, Tensor):
-            return run((x, y))
+            return otherwise(x, y)
         if isinstance(y, Tensor):
             plan = plans.get((x._layout, y._layout))
             if plan is None or len(plan.layouts) > 1:
-                return run((x, y))
+                return otherwise(x, y)
             data, y_edge = plan.call(x._data, y._data), y._edge
         else:
             plan = plans.get((x._layout, type(y)))
             if plan is None or plan.checks is not None or len(plan.layouts) > 1:
-                return run((x, y))
+                return otherwise(x, y)
             data, y_edge = plan.call(x._data, y), None
         out = new(Tensor)
         out._data = data
@@ -241,14 +242,14 @@ def _short_binary(operation: Elementwise) -> Callable:
     return binary
 
 
-def _short_unary(operation: Elementwise) -> Callable:
-    plans, run, new = operation._plans, operation.run, object.__new__
+def _short_unary(operation: Elementwise, otherwise: Callable) -> Callable:
+    plans, new = operation._plans, object.__new__
     recording, anomaly = grad_mode.get, anomaly_mode.get
 
     def unary(x: Any) -> Any:
         plan = plans.get((x._layout,)) if isinstance(x, Tensor) else None
         if plan is None or len(plan.layouts) > 1:
-            return run((x,))
+            return otherwise(x)
         out = new(Tensor)
         out._data = plan.call(x._data)
         out._layout = plan.layout

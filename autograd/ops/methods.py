@@ -7,7 +7,7 @@ from typing import Any
 
 from autograd.ops import conversion, creation, index, linalg, nn_ops, reduce, shape
 from autograd.ops import elementwise as ew
-from autograd.ops.elementwise import OPERATIONS, Elementwise
+from autograd.ops.elementwise import OPERATIONS, Elementwise, short_form
 from autograd.ops.inplace import update_in_place
 from autograd.tensor import Tensor
 
@@ -34,14 +34,10 @@ def _accepts(other: Any) -> bool:
 
 
 def _forward(operation: Elementwise) -> Callable:
-    short = operation.short or operation
+    def otherwise(self, other):
+        return operation.run((self, other)) if _accepts(other) else NotImplemented
 
-    def method(self, other):
-        if isinstance(other, Tensor) or _accepts(other):
-            return short(self, other)
-        return NotImplemented
-
-    return method
+    return short_form(operation, otherwise) or operation
 
 
 def _reflected(operation: Elementwise) -> Callable:

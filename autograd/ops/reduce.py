@@ -176,13 +176,17 @@ def min(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 def var(x: Tensor, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The variance over axes: squared distances from the mean, divided by their number minus `correction`."""
-    x = _floats(x, "var")
-    return Var.apply(x, axis=normalize_axes(axis, x.ndim, "var"), correction=float(correction), keepdims=keepdims)
+    return _variance(x, axis, correction, keepdims, "var")
 
 
 def std(x: Tensor, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The standard deviation over axes; its derivative at equal elements is 0."""
-    return _root(var(x, axis, correction, keepdims))
+    return _root(_variance(x, axis, correction, keepdims, "std"))
+
+
+def _variance(x: Tensor, axis: Any, correction: float, keepdims: bool, name: str) -> Tensor:
+    axes = normalize_axes(axis, _floats(x, name).ndim, name)
+    return Var.apply(x, axis=axes, correction=float(correction), keepdims=keepdims)
 
 
 def logsumexp(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:

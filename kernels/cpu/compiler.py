@@ -155,7 +155,7 @@ def compile_kernel(
     function = _function_name(name, source)
     text = _module_text(name, source, parameters, types, fastmath, imports)
     module = source_cache.load_source(f"{name}_{suffix}" if suffix else name, text)
-    native = _entry_point(getattr(module, function))
+    native = _entry_point(getattr(module, function), parameters)
     if DEBUG >= 3:
         say(3, f"{module.__file__}\n{text}")
     say(1, f"kernel {name} [{suffix}] ready in {(time.perf_counter() - begin) * 1e3:.0f} ms")
@@ -169,21 +169,24 @@ def _function_name(name: str, source: str) -> str:
     return f"{name}_loop" if used else name
 
 
-def _entry_point(compiled: Any) -> Callable[..., None]:
+def _entry_point(compiled: Any, parameters: Sequence[tuple[str, str, bool]] = ()) -> Callable[..., None]:
     """The compiled function without Numba's dispatcher in front: its signature is fixed, there is nothing to dispatch."""
     overloads = getattr(compiled, "overloads", None)
     if overloads is None:
-        return _python_entry(compiled)
+        return _python_entry(compiled, [np.dtype(dtype).type for _, dtype, _ in parameters[2:]])
     return next(iter(overloads.values())).entry_point
 
 
-def _python_entry(function: Callable) -> Callable[..., None]:
+def _python_entry(function: Callable, types: Sequence[type]) -> Callable[..., None]:
     """With Numba's compiler switched off: the same function over plain pointers, to check what the loops mean."""
-    from kernels.cpu.pointer import plain_pointer
+    from kernels.cpu.pointer import PlainPointer
 
     def entry(low: int, high: int, *arguments: Any) -> None:
         with np.errstate(all="ignore"):
-            function(low, high, *(plain_pointer(a) if isinstance(a, np.ndarray) else a for a in arguments))
+            given = [
+                PlainPointer(a) if isinstance(a, np.ndarray) else kind(a) for a, kind in zip(arguments, types, strict=True)
+            ]
+            function(low, high, *given)
 
     return entry
 

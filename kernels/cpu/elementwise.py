@@ -188,7 +188,9 @@ def _cost_of(operations: int, variant: codegen.Variant) -> Callable[..., tuple[i
 
 
 _plans: dict[tuple, Plan] = {}
+_ordinary: dict[tuple, Callable] = {}  # what `apply` has worked out for arrays alone, by formula and layouts
 memory.on_change(_plans.clear)
+memory.on_change(_ordinary.clear)
 
 
 def plan_for(formula: Formula, sources: tuple[Source, ...], compute: np.dtype, into: Into | None = None) -> Plan:
@@ -231,8 +233,13 @@ def apply(
     >>> cpu.apply(formulas.relu, np.array([-1.0, 2.0]))
     array([0., 2.])
     """
+    if out is None and dtype is None and not parameters:
+        call = _ordinary.get((formula, *[layout_of(o) if type(o) is np.ndarray else None for o in operands]))
+        if call is not None and all(o.flags.aligned for o in operands):
+            return call(*operands)
     if len(operands) != len(formula.inputs):
         raise TypeError(f"{formula.name}: takes {len(formula.inputs)} operands {formula.inputs}, got {len(operands)}")
+    given = operands
     operands = tuple(o if _is_number(o) else _usable(o) for o in operands)
     compute = np.dtype(dtype) if dtype is not None else _compute_dtype(formula, operands)
     check_kind(formula, compute)
@@ -243,7 +250,12 @@ def apply(
         check_numbers(formula, operands, compute)
     sources = tuple(layout_of(o) if isinstance(o, np.ndarray) else type(o) for o in operands)
     if out is None:
-        return plan_for(formula.hoisted, sources, compute).call(*operands, *values)
+        call = plan_for(formula.hoisted, sources, compute).call
+        if not values and dtype is None and all(g is o and type(g) is np.ndarray for g, o in zip(given, operands, strict=True)):
+            if len(_ordinary) >= _PLANS:
+                _ordinary.clear()
+            _ordinary[(formula, *sources)] = call
+        return call(*operands, *values)
     return _into(formula, operands, sources, compute, values, out)
 
 

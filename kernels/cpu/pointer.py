@@ -102,10 +102,26 @@ def call_chunk(typingctx, function, block, low, high):
     return types.void(types.int64, block, types.int64, types.int64), codegen
 
 
-def plain_pointer(array: np.ndarray):
-    """What stands for a pointer when Numba's compiler is switched off: indexable, without bounds, in either direction."""
-    kind = ctypes.c_bool if array.dtype == np.bool_ else np.ctypeslib.as_ctypes_type(array.dtype)
-    return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
+class PlainPointer:
+    """What stands for a pointer when Numba's compiler is switched off: NumPy scalars out, any number in, no bounds.
+
+    The arithmetic of NumPy's scalars is the compiled kernels': float32 stays float32, integers wrap around, and a division
+    by zero is no exception.
+    """
+
+    __slots__ = ("_elements", "_is_float", "scalar")
+
+    def __init__(self, array: np.ndarray) -> None:
+        kind = ctypes.c_bool if array.dtype == np.bool_ else np.ctypeslib.as_ctypes_type(array.dtype)
+        self._elements = ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
+        self._is_float = array.dtype.kind == "f"
+        self.scalar = array.dtype.type
+
+    def __getitem__(self, index: int) -> np.generic:
+        return self.scalar(self._elements[index])
+
+    def __setitem__(self, index: int, value: float) -> None:
+        self._elements[index] = float(value) if self._is_float else np.asarray(value).astype(self.scalar).item()
 
 
 JIT_DISABLED = bool(config.DISABLE_JIT)

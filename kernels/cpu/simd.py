@@ -47,7 +47,7 @@ if JIT_DISABLED:
         out, out_at, out_row, accumulate, bias, bias_at, add_bias
     ):  # fmt: skip
         """out[i, j] = sum over k of a[i, k] * b[k, j]; see the intrinsic of this name."""
-        number = np.float32 if isinstance(out, ctypes.POINTER(ctypes.c_float)) else np.float64
+        number = out.scalar
         for i in range(rows if HEIGHTS else rows // HEIGHT * HEIGHT):
             for j in range(columns):
                 total = number(bias[bias_at + j]) if add_bias else number(0)
@@ -68,7 +68,7 @@ if JIT_DISABLED:
         rows, depth, matrix, matrix_at, row_step, x, x_at, out, out_at, accumulate, bias, bias_at, add_bias
     ):  # fmt: skip
         """out[i] = sum over k of matrix[i*row_step + k] * x[k]; see the intrinsic of this name."""
-        number = np.float32 if isinstance(out, ctypes.POINTER(ctypes.c_float)) else np.float64
+        number = out.scalar
         for i in range(rows):
             total = number(0)
             for k in range(depth):

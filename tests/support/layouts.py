@@ -19,14 +19,14 @@ def permuted(values: np.ndarray) -> np.ndarray:
 def strided(values: np.ndarray) -> np.ndarray:
     """Every second element of a larger array, whose other elements must not be read."""
     room = np.full([2 * size for size in values.shape], 113, values.dtype)
-    view = room[(slice(None, None, 2),) * values.ndim]
+    view = room[(slice(None, None, 2),) * values.ndim] if values.ndim else room
     view[...] = values
     return view
 
 
 def negative(values: np.ndarray) -> np.ndarray:
     """Memory that runs backwards."""
-    backwards = (slice(None, None, -1),) * values.ndim
+    backwards = (slice(None, None, -1),) * values.ndim if values.ndim else ...
     return np.ascontiguousarray(values[backwards])[backwards]
 
 

@@ -703,7 +703,7 @@ ALIASES = {"concatenate": "concat", "cat": "concat", "where": "select", "clip": 
 # Exported, and no operation on tensors: these have tests of their own.
 NOT_OPERATIONS = frozenset(
     """Function GradcheckError Tensor arange asarray bernoulli check checkpoint detect_anomaly dtypes elementwise_grad empty
-    empty_like enable_grad engine eye from_dlpack full full_like function functional fuse grad gradcheck gradgradcheck
+    empty_like enable_grad engine explain eye from_dlpack full full_like function functional fuse grad gradcheck gradgradcheck
     gradients hessian hessian_vector_product is_grad_enabled jacobian jvp linspace manual_seed mode no_grad once_differentiable
     ones ones_like ops rand randint randn randperm result_type set_grad_enabled tensor value_and_grad vjp zeros
     zeros_like""".split()
