@@ -1,7 +1,8 @@
 """Fit the polynomials of kernels/cpu/math_*.py: weighted least squares on Chebyshev points, in 60 digits.
 
 Points with Chebyshev density make the least-squares fit near minimax (within a factor of two of the best), which
-one more degree than strictly needed makes up for. Run `python learn/fit_polynomials.py` to print every table.
+one more degree than strictly needed makes up for. Only erf is a quotient of two polynomials, which takes an iteration:
+see `fit_rational`. Run `python learn/fit_polynomials.py` to print every table.
 """
 
 import mpmath
@@ -50,6 +51,39 @@ def fit(function, degree, low, high, weight=lambda _: mpf(1), points=None):
     return result, error
 
 
+def fit_rational(function, top, bottom, high, points=120, rounds=30):
+    """(P, Q, relative error): P/Q of these degrees with Q[0] = 1, nearest to function on [0, high].
+
+    Linear least squares for P - function*Q, each equation divided by the last round's Q and, after Lawson, weighted by
+    the errors of all the rounds before: that levels the error's peaks, so the fit nears the minimax one.
+    """
+    high = mpf(high)
+    ts = [(1 + mpmath.cos(mpmath.pi * (2 * k + 1) / (2 * points))) / 2 for k in range(points)]
+    values = [function(t * high) for t in ts]
+    weights, below = [mpf(1)] * points, [mpf(1)] * points
+    best = None
+    for _ in range(rounds):
+        rows, right = mp.matrix(points, top + 1 + bottom), mp.matrix(points, 1)
+        for i, (t, value) in enumerate(zip(ts, values, strict=True)):
+            factor = weights[i] / (below[i] * value)
+            for j in range(top + 1):
+                rows[i, j] = factor * t**j
+            for j in range(1, bottom + 1):
+                rows[i, top + j] = -factor * value * t**j
+            right[i] = factor * value
+        solution, _ = mp.qr_solve(rows, right)
+        p, q = list(solution[: top + 1]), [mpf(1), *solution[top + 1 :]]
+        below = [mpmath.polyval(q[::-1], t) for t in ts]
+        above = [mpmath.polyval(p[::-1], t) for t in ts]
+        errors = [abs(a / b / value - 1) for a, b, value in zip(above, below, values, strict=True)]
+        if best is None or max(errors) < best[2]:
+            best = p, q, max(errors)
+        mean = sum(errors) / points
+        weights = [w * mpmath.sqrt(error / mean + mpf("1e-3")) for w, error in zip(weights, errors, strict=True)]
+    p, q, error = best
+    return [c / high**j for j, c in enumerate(p)], [c / high**j for j, c in enumerate(q)], error
+
+
 def series(function):
     """function, with removable singularities at 0 bridged by a tiny step."""
     return lambda x: function(x if abs(x) > mpf(10) ** -15 else mpf(10) ** -15)
@@ -59,6 +93,12 @@ def show(name, fitted, digits):
     coefficients, error = fitted
     print(f"# {name}: weighted error {mpmath.nstr(error, 3)} = 2^{mpmath.nstr(mpmath.log(error, 2), 4)}")
     print(f"{name} = (" + ", ".join(mpmath.nstr(c, digits) for c in coefficients) + ")")
+
+
+def show_rational(name, fitted, digits):
+    above, below, error = fitted
+    show(f"{name}_ABOVE", (above, error), digits)
+    show(f"{name}_BELOW", (below, error), digits)
 
 
 HALF_LN2 = mpmath.log(2) / 2 * mpf("1.001")
@@ -92,10 +132,7 @@ atan_tail = over_square(lambda z: (mpmath.atan(z) - z) / z**3)
 asin_tail = over_square(lambda z: (mpmath.asin(z) - z) / z**3)
 ATAN_HIGH = (mpmath.tan(mpmath.pi / 8) * mpf("1.001")) ** 2
 ASIN_HIGH = mpf("0.2501")
-
-
-def erfc_exponent(t):
-    return mpmath.log(mpmath.erfc(t)) / t
+ERF_NEAR_HIGH = mpf("0.2501")
 
 
 def scaled_erfc(centre):
@@ -125,10 +162,11 @@ def main():
     show("COS_32", fit(cos_tail, 2, 0, QUARTER), 9)
     show("SIN_64", fit(sin_tail, 5, 0, QUARTER), 17)
     show("COS_64", fit(cos_tail, 5, 0, QUARTER), 17)
-    show("ERF_32", fit(erf_slope, 5, 0, mpf("0.927") ** 2), 9)
-    show("ERF_EXPONENT_32", fit(erfc_exponent, 7, 0.927, 3.95, lambda t: t * mpmath.erfc(t) / mpmath.erf(t)), 9)
+    show_rational("ERF_32", fit_rational(erf_slope, 5, 5, mpf("3.85") ** 2), 9)
+    show("ERF_NEAR_32", fit(erf_slope, 4, 0, ERF_NEAR_HIGH), 9)
     show("ERFC_32", fit(scaled_erfc(3), 10, -1, q_limit(10.2, 3)), 9)
-    show("ERF_64", fit(erf_slope, 11, 0, 1), 17)
+    show_rational("ERF_64", fit_rational(erf_slope, 12, 12, 36, points=160, rounds=12), 17)
+    show("ERF_NEAR_64", fit(erf_slope, 8, 0, ERF_NEAR_HIGH), 17)
     show("ERFC_64", fit(scaled_erfc(3), 23, -1, q_limit(27.3, 3)), 17)
     show("ATAN_32", fit(atan_tail, 3, 0, ATAN_HIGH, abs), 9)
     show("ATAN_64", fit(atan_tail, 9, 0, ATAN_HIGH, abs), 17)

@@ -3,8 +3,6 @@
 "Ulps" is the largest error measured (float32, float64) in units in the last place; see math_exponential.py.
 """
 
-from numpy import float32
-
 from .intrinsics import absolute, copysign, inlined, polynomial, select, square_root
 
 
@@ -63,8 +61,9 @@ def error_functions(c, exponentials):
     """erf and erfc for the type whose constants are c; exponentials are its `exponential_functions`."""
     bits_of, of_bits, real, integer, ZERO, ONE, TWO = c.bits_of, c.of_bits, c.real, c.integer, c.ZERO, c.ONE, c.TWO
     INVERSE_LN2, MAGIC, LN2_HIGH, LN2_LOW, HEAD_MASK = c.INVERSE_LN2, c.MAGIC, c.LN2_HIGH, c.LN2_LOW, c.HEAD_MASK
-    ERFC_HIGHEST, EXP, ERF, ERFC, HALF = c.ERFC_HIGHEST, c.EXP, c.ERF, c.ERFC, c.HALF
-    scale, exponent_of, expm1_over = (exponentials[name] for name in ("scale", "exponent_of", "expm1_over"))
+    ERFC_HIGHEST, EXP, ERFC, HALF = c.ERFC_HIGHEST, c.EXP, c.ERFC, c.HALF
+    ERF_NEAR, ERF_ABOVE, ERF_BELOW, ERF_SQUARE = c.ERF_NEAR, c.ERF_ABOVE, c.ERF_BELOW, c.ERF_SQUARE
+    scale, exponent_of = exponentials["scale"], exponentials["exponent_of"]
 
     @inlined
     def erfc_core(magnitude):
@@ -92,29 +91,17 @@ def error_functions(c, exponentials):
         """
         magnitude = absolute(x)
         value = erfc_core(magnitude)
-        near = ONE - x * polynomial(x * x, ERF)
+        near = ONE - x * polynomial(x * x, ERF_NEAR)
         return select(magnitude < HALF, near, select(x < ZERO, TWO - value, value))
 
-    if real is float32:
-        exponent_table, near_limit, far_limit = c.ERF_EXPONENT, real(0.927), real(3.95)
-
-        @inlined
-        def erf(x):
-            """x*P(x*x) for |x| < 0.927, 1 - e**(|x| * Q(|x|)) above with Q fitted to log(erfc(t))/t. Ulps: 2.38."""
-            magnitude = absolute(x)
-            near = magnitude * polynomial(magnitude * magnitude, ERF)
-            limited = select(magnitude > far_limit, far_limit, magnitude)
-            far = -expm1_over(limited * polynomial(limited, exponent_table), integer(0))
-            return copysign(select(magnitude < near_limit, near, far), x)
-
-    else:
-
-        @inlined
-        def erf(x):
-            """x*P(x*x) for |x| < 1, 1 - erfc(|x|) above. Ulps: 1.45."""
-            magnitude = absolute(x)
-            near = magnitude * polynomial(magnitude * magnitude, ERF)
-            return copysign(select(magnitude < ONE, near, ONE - erfc_core(magnitude)), x)
+    @inlined
+    def erf(x):
+        """x*P(x*x)/Q(x*x), with x*x kept where the quotient was fitted, beyond which erf is 1. Ulps: ?, ?."""
+        square = x * x
+        square = select(square > ERF_SQUARE, ERF_SQUARE, square)
+        value = x * (polynomial(square, ERF_ABOVE) / polynomial(square, ERF_BELOW))
+        value = select(value > ONE, ONE, value)
+        return select(value < -ONE, -ONE, value)
 
     return dict(
         erf=erf, erfc=erfc,

@@ -6,7 +6,6 @@ signature: numba keeps one piece of code per signature). A place in memory is a 
 numba cannot add to a pointer. Flags are 0 or not 0.
 """
 
-import ctypes
 
 import numpy as np
 from llvmlite import ir

@@ -27,7 +27,7 @@ def strided(values: np.ndarray) -> np.ndarray:
 def negative(values: np.ndarray) -> np.ndarray:
     """Memory that runs backwards."""
     backwards = (slice(None, None, -1),) * values.ndim if values.ndim else ...
-    return np.ascontiguousarray(values[backwards])[backwards]
+    return values[backwards].copy()[backwards]
 
 
 def offset(values: np.ndarray) -> np.ndarray:

@@ -188,9 +188,10 @@ REFERENCES: dict[str, Callable] = {
         "trunc add subtract multiply floor_divide remainder maximum minimum divide copysign hypot logaddexp "
         "nextafter isfinite isinf isnan signbit equal not_equal less less_equal greater greater_equal logical_and "
         "logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_invert bitwise_left_shift "
-        "bitwise_right_shift expm1 positive where clip abs"
+        "bitwise_right_shift expm1 where clip abs"
     ).split()},
     "pow": np.power,
+    "positive": np.copy,
     "atan2": np.arctan2,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "erf": _vectorised_erf,
@@ -264,7 +265,7 @@ DOMAINS: dict[str, tuple[Domain, ...]] = {
     "subtract": (Domain(integers=(6, 12)), Domain(integers=(0, 6))),
     "where": (BOOLEAN, Domain(), Domain()),
     "clip": (Domain(), Domain(-1.5, -0.5, integers=(0, 2)), Domain(0.5, 1.5, integers=(3, 5))),
-    "clip_scalar": (Domain(avoid=(-1.0, 1.0)),),
+    "clip_scalar": (Domain(avoid=(0.0, 1.0)),),
     "prelu": (SMOOTH_AT_0, Domain()),
     "hardtanh": (Domain(avoid=(-0.5, 1.0)),),
     "relu6": (Domain(-3, 9, avoid=(0.0, 6.0), integers=(0, 9)),),
@@ -276,7 +277,7 @@ DOMAINS: dict[str, tuple[Domain, ...]] = {
 }
 
 OPTIONS: dict[str, dict[str, float]] = {
-    "clip_scalar": {"lower": -1, "upper": 1},
+    "clip_scalar": {"lower": 0, "upper": 1},
     "leaky_relu": {"negative_slope": 0.2},
     "elu": {"alpha": 1.5},
     "celu": {"alpha": 0.7},
@@ -702,9 +703,8 @@ ALIASES = {"concatenate": "concat", "cat": "concat", "where": "select", "clip": 
 
 # Exported, and no operation on tensors: these have tests of their own.
 NOT_OPERATIONS = frozenset(
-    """Function GradcheckError Tensor arange asarray bernoulli check checkpoint detect_anomaly dtypes elementwise_grad empty
-    empty_like enable_grad engine explain eye from_dlpack full full_like function functional fuse grad gradcheck gradgradcheck
-    gradients hessian hessian_vector_product is_grad_enabled jacobian jvp linspace manual_seed mode no_grad once_differentiable
-    ones ones_like ops rand randint randn randperm result_type set_grad_enabled tensor value_and_grad vjp zeros
+    """Function GradcheckError Tensor arange asarray bernoulli checkpoint detect_anomaly elementwise_grad empty empty_like
+    enable_grad explain eye from_dlpack full full_like fuse grad gradcheck gradgradcheck gradients hessian
+    hessian_vector_product is_grad_enabled jacobian jvp linspace manual_seed no_grad once_differentiable ones ones_like rand randint randn randperm result_type set_grad_enabled tensor value_and_grad vjp zeros
     zeros_like""".split()
 )

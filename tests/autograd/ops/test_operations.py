@@ -184,6 +184,8 @@ def test_t28_gradients_against_finite_differences(operation):
 def test_t18_second_derivatives_against_finite_differences(operation):
     for case in operation.cases[: None if operation.every_layout else 1]:
         leaves = leaves_for(operation, case)
+        if sum(leaf.size for leaf in leaves) > 100:  # one difference per element of the operands and of the result
+            continue
         assert ag.gradgradcheck(lambda *x, case=case: operation.function(*x, **case.options), leaves)
 
 
@@ -200,7 +202,6 @@ def test_t10_gradient_of_each_operand_alone(operation):
         generator = np.random.default_rng(5)
         seeds = [ag.asarray(generator.normal(size=r.shape)) for r in results]
         reached = [(r, s) for r, s in zip(results, seeds, strict=True) if r.requires_grad]
-        ag.gradients  # noqa: B018
         for k, (result, seed) in enumerate(reached):
             result.backward(seed, retain_graph=k < len(reached) - 1)
         return [leaf.grad for leaf in leaves]
