@@ -10,6 +10,7 @@ tensor([ 5.4366, 22.1672], dtype=float32)
 from types import ModuleType as _Module
 
 from autograd.check import GradcheckError, gradcheck, gradgradcheck
+from autograd.collision import check as _check_for_collision
 from autograd.dtypes import (
     bool,
     float32,
@@ -192,3 +193,5 @@ concatenate, cat = concat, concat
 pi, e, inf, nan, newaxis = 3.141592653589793, 2.718281828459045, float("inf"), float("nan"), None
 
 __all__ = sorted(name for name, value in globals().items() if not name.startswith("_") and type(value) is not _Module)
+
+_check_for_collision()

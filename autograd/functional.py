@@ -7,18 +7,21 @@ and can be differentiated again; otherwise, and under `no_grad`, results are pla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 from autograd.engine import gradients
-from autograd.graph import Leaf, count_consumers
+from autograd.function import Function
+from autograd.graph import Leaf, count_consumers, topological_order
 from autograd.mode import enable_grad, grad_mode, is_grad_enabled, no_grad
 from autograd.ops import elementwise as ew
 from autograd.ops.creation import as_seed, asarray, zeros, zeros_like
 from autograd.ops.reduce import sum as sum_
 from autograd.ops.shape import reshape, stack
 from autograd.tensor import Tensor
+from kernels.random import default_generator
 
 
 def _as_float(value: Any, name: str, index: int) -> Tensor:
@@ -287,40 +290,64 @@ def checkpoint(f: Callable, *args: Any, **kwargs: Any) -> Any:
     """
     if not args and not kwargs:
         return wraps(f)(lambda *a, **k: checkpoint(f, *a, **k))
-    from autograd.function import Function
-    from kernels.random import default_generator
-
+    if not is_grad_enabled():
+        return f(*args, **kwargs)
     state = default_generator.state()
+    inputs = [a.detach().requires_grad_() if isinstance(a, Tensor) and a.requires_grad else a for a in args]
+    results = f(*inputs, **kwargs)
+    # Recorded once to learn which tensors f uses besides its arguments (a module's parameters), then forgotten.
+    others = _leaves_besides(results, inputs)
+    several = isinstance(results, tuple)
+    values = tuple(r.detach() for r in (results if several else (results,)))
+    del results, inputs
 
     class Checkpoint(Function):
         @staticmethod
-        def forward(ctx: Any, *arguments: Any) -> Any:
-            ctx.arguments = [None if isinstance(a, Tensor) else a for a in arguments]
-            ctx.save_for_backward(*(a if isinstance(a, Tensor) else None for a in arguments))
-            return f(*arguments, **kwargs)
+        def forward(ctx: Any, *operands: Any) -> Any:
+            ctx.arguments = [None if isinstance(o, Tensor) else o for o in operands]
+            ctx.save_for_backward(*(o if isinstance(o, Tensor) else None for o in operands))
+            return values if several else values[0]
 
         @staticmethod
         def backward(ctx: Any, *upstream: Tensor) -> Any:
-            given = [a if t is None else t for t, a in zip(ctx.saved_tensors, ctx.arguments, strict=True)]
-            record, now = is_grad_enabled(), default_generator.state()
-            default_generator.set_state(state)
-            try:
-                with enable_grad():
-                    inputs = [
-                        _stand_in(g) if need and record else g.detach().requires_grad_() if need else g
-                        for g, need in zip(given, ctx.needs_input_grad, strict=True)
-                    ]
-                    results = f(*inputs, **kwargs)
-            finally:
-                default_generator.set_state(now)
-            outputs = results if isinstance(results, tuple) else (results,)
-            pairs = [(o, u) for o, u in zip(outputs, upstream, strict=True) if o._edge is not None]
-            wanted = [x for x, need in zip(inputs, ctx.needs_input_grad, strict=True) if need]
+            operands = [a if t is None else t for t, a in zip(ctx.saved_tensors, ctx.arguments, strict=True)]
+            record, needs = is_grad_enabled(), ctx.needs_input_grad
+            count = len(operands) - len(others)
+            with enable_grad(), _random_state(state):
+                for k in range(count):
+                    if needs[k]:
+                        operands[k] = _stand_in(operands[k]) if record else operands[k].detach().requires_grad_()
+                again = f(*operands[:count], **kwargs)
+            pairs = [
+                (o, u) for o, u in zip(again if several else (again,), upstream, strict=True) if o.requires_grad
+            ]
             found = iter(
                 gradients(
-                    [o for o, _ in pairs], wanted, [u for _, u in pairs], create_graph=record, allow_unused=True
+                    [o for o, _ in pairs], [o for o, need in zip(operands, needs, strict=True) if need],
+                    [u for _, u in pairs], retain_graph=True, create_graph=record, allow_unused=True,
                 )
-            )
-            return tuple(next(found) if need else None for need in ctx.needs_input_grad)
+            )  # fmt: skip
+            return tuple(next(found) if need else None for need in needs)
 
-    return Checkpoint.apply(*args)
+    return Checkpoint.apply(*args, *others)
+
+
+@contextmanager
+def _random_state(state: dict) -> Iterator[None]:
+    """Draw the same random numbers as when the state was taken, and go on afterwards as if nothing had been drawn."""
+    now = default_generator.state()
+    default_generator.set_state(state)
+    try:
+        yield
+    finally:
+        default_generator.set_state(now)
+
+
+def _leaves_besides(results: Any, inputs: Sequence[Any]) -> list[Tensor]:
+    """The leaves that results depend on, other than the inputs."""
+    outputs = results if isinstance(results, tuple) else (results,)
+    roots = [o._edge for o in outputs if o._edge is not None]
+    known = {i._edge for i in inputs if isinstance(i, Tensor)}
+    leaves = [n for n in topological_order(roots) if isinstance(n, Leaf) and n not in known]
+    owners = [leaf.owner() for leaf in leaves if leaf.owner is not None]
+    return [o for o in owners if o is not None]

@@ -8,7 +8,7 @@
 >>> optimizer.step()
 """
 
-from nn import data, functional, init, optim, utils
+from nn import collision, data, functional, init, optim, utils
 from nn.layers.activation import (
     CELU,
     ELU,

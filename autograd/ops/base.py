@@ -53,7 +53,9 @@ class Operation(Node):
     def _record(self, edges: tuple, operands: tuple[Tensor, ...], out: Tensor) -> None:
         self.inputs, self.layout, self.extra = edges, out._layout, None
         saves = self.saves(tuple([e is not None for e in edges]))
-        self.saved = tuple([(o, version_of(o)) if s else None for o, s in zip(operands, saves, strict=True)]) if any(saves) else ()
+        self.saved = ()
+        if any(saves):
+            self.saved = tuple([(o, version_of(o)) if s else None for o, s in zip(operands, saves, strict=True)])
         self.kept = None
         if self.saves_result:
             if out._version is None:

@@ -11,7 +11,7 @@ from autograd import dtypes
 from autograd.graph import Leaf
 from autograd.mode import grad_mode
 from autograd.ops.base import Operation
-from autograd.tensor import Tensor, wrap
+from autograd.tensor import Tensor
 from kernels import backend_for
 
 

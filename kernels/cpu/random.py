@@ -1,5 +1,5 @@
 # type: ignore
-# ruff: noqa: F722, F821
+# ruff: noqa: F821
 # (A kernel's annotations are its types, and T is filled in when it is specialised.)
 """Random numbers on the CPU: each function fills an array from the blocks `offset`, `offset + 1`, ... of a stream.
 

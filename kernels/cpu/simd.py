@@ -7,7 +7,6 @@ numba cannot add to a pointer. Flags are 0 or not 0.
 """
 
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils

@@ -17,7 +17,7 @@ ALL = (
 def expected_promotion(left: np.dtype, right: np.dtype) -> np.dtype | None:
     """The Array API's table within a kind; a float with an integer or bool keeps the float; None: no common type."""
     kinds = left.kind + right.kind
-    if left.kind == right.kind or "b" in kinds and "f" not in kinds:
+    if left.kind == right.kind or ("b" in kinds and "f" not in kinds):
         return np.promote_types(left, right)
     if "f" in kinds:
         return left if left.kind == "f" else right

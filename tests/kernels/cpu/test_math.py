@@ -375,7 +375,7 @@ def test_every_function_of_the_language_is_defined():
         assert needed <= table.keys(), needed - table.keys()
         assert all(callable(getattr(functions, qualified)) for qualified in table.values())
     everything = set().union(*(functions.functions_for(dtype) for dtype in [*FLOATS, *INTEGERS, "bool"]))
-    assert scalar.FUNCTIONS <= everything, scalar.FUNCTIONS - everything
+    assert everything >= scalar.FUNCTIONS, scalar.FUNCTIONS - everything
     for dtype in [*INTEGERS, "bool"]:
         assert all(callable(getattr(functions, name)) for name in functions.functions_for(dtype).values())
     assert functions.functions_for("complex64") == {}
