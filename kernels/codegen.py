@@ -63,6 +63,20 @@ def elementwise_source(formula: Formula, variant: Variant) -> tuple[str, list[Pa
     return "\n".join(lines), parameters
 
 
+_SIMPLE = frozenset("real abs ceil copysign floor maximum minimum reciprocal round sign sqrt square trunc".split())
+_FEW_OPERATIONS = 8
+
+
+def is_streaming(formula: Formula, variant: Variant) -> bool:
+    """Whether memory and not arithmetic sets the pace: few simple operations on whole rows of one dtype."""
+    statements, _ = scalar.render(formula.outputs)
+    called = {name for statement in statements for name in re.findall(r"(\w+)\(", statement)}
+    places = zip(variant.inputs + variant.outputs, variant.access, strict=True)
+    vectors = [dtype for dtype, access in places if access != "p"]
+    even = all(dtype == variant.compute for dtype in vectors) and "x" not in variant.access
+    return even and called <= _SIMPLE and len(statements) <= _FEW_OPERATIONS
+
+
 class _Pointers:
     """Names and offsets of the operands' memory."""
 

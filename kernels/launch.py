@@ -108,7 +108,7 @@ def touched_bytes(array: Any) -> int:
     """Bytes of memory behind an array: a broadcast dimension is read again from the cache, not from memory."""
     count = array.itemsize
     for size, stride in zip(array.shape, array.strides, strict=True):
-        count *= size if stride else 1
+        count *= size if stride else min(size, 1)
     return count
 
 

@@ -95,8 +95,11 @@ def show(name, fitted, digits):
     print(f"{name} = (" + ", ".join(mpmath.nstr(c, digits) for c in coefficients) + ")")
 
 
-def show_rational(name, fitted, digits):
+def show_rational(name, fitted, constant, digits):
+    """A quotient of equal degrees as constant + above/below: where it is near the constant, rounding errors of the
+    polynomials hardly matter."""
     above, below, error = fitted
+    above = [a - constant * b for a, b in zip(above, below, strict=True)]
     show(f"{name}_ABOVE", (above, error), digits)
     show(f"{name}_BELOW", (below, error), digits)
 
@@ -162,10 +165,10 @@ def main():
     show("COS_32", fit(cos_tail, 2, 0, QUARTER), 9)
     show("SIN_64", fit(sin_tail, 5, 0, QUARTER), 17)
     show("COS_64", fit(cos_tail, 5, 0, QUARTER), 17)
-    show_rational("ERF_32", fit_rational(erf_slope, 5, 5, mpf("3.85") ** 2), 9)
+    show_rational("ERF_32", fit_rational(erf_slope, 5, 5, mpf("3.85") ** 2), mpf(1) / 4, 9)
     show("ERF_NEAR_32", fit(erf_slope, 4, 0, ERF_NEAR_HIGH), 9)
     show("ERFC_32", fit(scaled_erfc(3), 10, -1, q_limit(10.2, 3)), 9)
-    show_rational("ERF_64", fit_rational(erf_slope, 12, 12, 36, points=160, rounds=12), 17)
+    show_rational("ERF_64", fit_rational(erf_slope, 12, 12, 36, points=160, rounds=12), mpf(21) / 128, 17)
     show("ERF_NEAR_64", fit(erf_slope, 8, 0, ERF_NEAR_HIGH), 17)
     show("ERFC_64", fit(scaled_erfc(3), 23, -1, q_limit(27.3, 3)), 17)
     show("ATAN_32", fit(atan_tail, 3, 0, ATAN_HIGH, abs), 9)

@@ -88,7 +88,7 @@ def _as_array(data: Any, dtype: Any = None) -> np.ndarray:
             f"cannot make a tensor of {array.dtype} data (from {type(data).__name__}); supported are bool, integers, "
             "float32 and float64"
         )
-    return array
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _from_python(data: Any, wanted: np.dtype) -> np.ndarray:
@@ -102,8 +102,8 @@ def _from_python(data: Any, wanted: np.dtype) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"cannot make a tensor of nested lists of unequal lengths: {error}") from None
     is_empty = array.size == 0 and isinstance(data, (list, tuple))
-    if is_empty or (array.dtype == np.float64 and not _holds_arrays(data)):
-        return array.astype(wanted if wanted.kind == "f" else dtypes.default_float)
+    if wanted.kind == "f" and (is_empty or (array.dtype == np.float64 and not _holds_arrays(data))):
+        return array.astype(wanted)
     return array
 
 

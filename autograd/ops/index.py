@@ -118,7 +118,8 @@ def setitem(x: Tensor, key: Any, values: Any) -> None:
     if given.dtype != x.dtype:
         given = given.astype(x.dtype)
     shape = _as_array_view(x._data[place], x._data, place).shape
-    if np.broadcast_shapes(shape, given.shape) != shape:
+    sizes = zip(reversed(given.shape), reversed(shape), strict=False)
+    if given.ndim > len(shape) or any(mine not in (1, size) for mine, size in sizes):
         raise ValueError(f"setitem: values of shape {given.shape} do not fit the place of shape {shape}")
     if np.may_share_memory(given._data, x._data):
         given = given.clone()

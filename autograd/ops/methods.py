@@ -90,9 +90,11 @@ def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Each element brought between two bounds (tensors or numbers, None for none); its slope is 1 on the bounds too."""
     if min is None and max is None:
         return ew.positive(x)
-    if not isinstance(min, Tensor) and not isinstance(max, Tensor) and x.dtype.kind == "f":
-        low, high = (float("-inf") if min is None else float(min)), (float("inf") if max is None else float(max))
-        return ew.clip_scalar(x, lower=low, upper=high)
+    if x.dtype.kind == "f":
+        low, high = (float("-inf") if min is None else min), (float("inf") if max is None else max)
+        if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+            return ew.clip_scalar(x, lower=float(low), upper=float(high))
+        return ew.clip(x, low, high)
     if min is None:
         return ew.minimum(x, max)
     return ew.maximum(x, min) if max is None else ew.clip(x, min, max)

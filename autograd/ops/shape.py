@@ -154,7 +154,7 @@ def transpose(x: Tensor, *axes: Any) -> Tensor:
         return permute_dims(x, tuple(reversed(range(x.ndim))))
     if len(axes) == 1:
         return permute_dims(x, axes[0])
-    if len(axes) == 2 and x.ndim != 2:
+    if len(axes) == 2:
         return swapaxes(x, *axes)
     return permute_dims(x, axes)
 

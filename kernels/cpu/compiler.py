@@ -133,7 +133,7 @@ def environment() -> str:
     )
 
 
-_INLINED_FILES = ("math", "intrinsics", "pointer", "scratch", "simd")
+_INLINED_FILES = ("math", "intrinsics", "pointer", "scratch", "simd", "streaming")
 
 
 def compile_kernel(
@@ -144,16 +144,18 @@ def compile_kernel(
     fastmath: frozenset[str] = EXACT,
     imports: str = "",
     cost: Callable | None = None,
+    streaming: int = 0,
 ) -> launch.Kernel:
     """Compile `source`, which defines a function called `name`, and give it the launch door.
 
     `parameters` are (name, dtype name, is pointer), the first two being the range; `types` maps the type variables used
-    in the source to dtype names, and the first of them decides which version of exp and its like is meant.
+    in the source to dtype names, and the first of them decides which version of exp and its like is meant. `streaming`
+    is the size of an element for loops that do little but load and store: see `kernels.cpu.streaming`.
     """
     begin = time.perf_counter()
     suffix = "_".join(types.values())
     function = _function_name(name, source)
-    text = _module_text(name, source, parameters, types, fastmath, imports)
+    text = _module_text(name, source, parameters, types, fastmath, imports, streaming)
     module = source_cache.load_source(f"{name}_{suffix}" if suffix else name, text)
     native = _entry_point(getattr(module, function), parameters)
     if DEBUG >= 3:
@@ -203,9 +205,10 @@ _inlined = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
 '''
 
 
-def _module_text(name, source, parameters, types, fastmath, imports) -> str:
+def _module_text(name, source, parameters, types, fastmath, imports, streaming) -> str:
     used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
     lines = [imports] if imports else []
+    lines += ["from kernels.cpu.streaming import line_by_line"] if streaming else []
     lines += [f"from math import {name}" for name in ("inf", "nan") if name in used]
     if types:
         from kernels.cpu.math import functions_for
@@ -225,7 +228,8 @@ def _module_text(name, source, parameters, types, fastmath, imports) -> str:
     if "real" in used and types:
         variables += f"real = {next(iter(types))}\n"
     signature = ", ".join(_numba_type(dtype, pointer) for _, dtype, pointer in parameters)
-    decorator = f"@njit(void({signature}), cache=True, no_cfunc_wrapper=True, **OPTIONS)\n"
+    pipeline = f", pipeline_class=line_by_line({streaming})" if streaming else ""
+    decorator = f"@njit(void({signature}), cache=True, no_cfunc_wrapper=True{pipeline}, **OPTIONS)\n"
     before, definition = _split_last_function(source, name)
     definition = definition.replace(f"def {name}(", f"def {_function_name(name, source)}(", 1)
     return f"{header}{variables}\n\n{before}{decorator}{definition}\n"

@@ -54,6 +54,7 @@ class Plan:
             aliases = (-1,) * count
         else:
             self.layouts, aliases = into
+            check_results(formula, self.layouts)
             order = memory_order(self.layouts, shape)
         self._choose_loop(formula, sources, compute, aliases, shape, order)
         self.call = self._caller(len(sources), formula, order)
@@ -170,7 +171,8 @@ def elementwise_kernel(formula: Formula, variant: codegen.Variant) -> launch.Ker
         name = codegen.identifier(formula)
         types = {"T": variant.compute}
         cost = _cost_of(_operations(formula), variant)
-        _kernels[key] = compile_kernel(name, source, parameters, types, cost=cost)
+        streaming = np.dtype(variant.compute).itemsize if codegen.is_streaming(formula, variant) else 0
+        _kernels[key] = compile_kernel(name, source, parameters, types, cost=cost, streaming=streaming)
     return _kernels[key]
 
 
@@ -262,25 +264,36 @@ def apply(
 def _into(formula, operands, sources, compute, values, out) -> Any:
     """Write the results into existing arrays."""
     outputs = out if isinstance(out, tuple) else (out,)
-    shape = broadcast_shapes(formula.name, *(s.shape for s in sources if isinstance(s, Layout)))
-    if len(outputs) != len(formula.outputs) or any(o.shape != shape for o in outputs):
+    shape = broadcast_shapes(formula.name, *[s.shape for s in sources if isinstance(s, Layout)])
+    if len(outputs) != len(formula.outputs) or [o for o in outputs if o.shape != shape]:
         raise ValueError(
             f"{formula.name}: out must be {len(formula.outputs)} array(s) of shape {shape}, got "
             f"{', '.join(str(o.shape) for o in outputs)}"
         )
-    if not all(o.flags.writeable for o in outputs):
+    if [o for o in outputs if not o.flags.writeable]:
         raise ValueError(f"{formula.name}: out is read-only")
-    aliases = tuple(_overwritten(o, operands) for o in outputs)
-    # A result that overlaps an operand without being it would overwrite elements before they are read.
-    operands = tuple(
-        o.copy() if isinstance(o, np.ndarray) and any(_overlap(o, r, k, a) for r, a in zip(outputs, aliases, strict=True)) else o
-        for k, o in enumerate(operands)
-    )
-    sources = tuple(layout_of(o) if isinstance(o, np.ndarray) else s for o, s in zip(operands, sources, strict=True))
-    plan = plan_for(formula.hoisted, sources, compute, (tuple(map(layout_of, outputs)), aliases))
-    fresh = tuple(o for o, alias in zip(outputs, aliases, strict=True) if alias < 0)
+    if [o for o in outputs if not (o.flags.aligned and o.dtype.isnative)]:
+        raise ValueError(f"{formula.name}: out must be aligned and in native byte order; take a fresh array and copy from it")
+    aliases = tuple([_overwritten(o, operands) for o in outputs])
+    for result, alias in zip(outputs, aliases, strict=True):
+        for k, operand in enumerate(operands):
+            if k != alias and isinstance(operand, np.ndarray) and _overlap(operand, result):
+                copy = operand.copy()
+                operands = (*operands[:k], copy, *operands[k + 1 :])
+                sources = (*sources[:k], layout_of(copy), *sources[k + 1 :])
+    plan = plan_for(formula.hoisted, sources, compute, (tuple([layout_of(o) for o in outputs]), aliases))
+    fresh = [o for o, alias in zip(outputs, aliases, strict=True) if alias < 0]
     plan.fill((*operands, *fresh, *values))
     return out
+
+
+def check_results(formula: Formula, layouts: Sequence[Layout]) -> None:
+    """Raise unless existing results have memory that a kernel can write, each element its own."""
+    for layout in layouts:
+        if not layout.aligned:
+            raise ValueError(f"{formula.name}: out must be aligned and in native byte order; take a fresh array and copy from it")
+        if layout.size and any(step == 0 and size > 1 for size, step in zip(layout.shape, layout.strides, strict=True)):
+            raise ValueError(f"{formula.name}: the elements of out share memory: strides {layout.strides} for {layout.shape}")
 
 
 def _overwritten(output: np.ndarray, operands: Sequence[Any]) -> int:
@@ -290,10 +303,10 @@ def _overwritten(output: np.ndarray, operands: Sequence[Any]) -> int:
     return -1
 
 
-def _overlap(operand: np.ndarray, output: np.ndarray, index: int, alias: int) -> bool:
-    if index == alias or operand is output:
-        return index != alias  # the same array given twice is read through its own pointer: keep a copy
-    return np.may_share_memory(operand, output)
+def _overlap(operand: np.ndarray, output: np.ndarray) -> bool:
+    """Whether an operand must be copied: writing the result would change it before it is read, or, where it is the same
+    array given a second time, through its other pointer."""
+    return operand is output or np.may_share_memory(operand, output)
 
 
 def _is_number(value: Any) -> bool:

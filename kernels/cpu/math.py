@@ -17,7 +17,7 @@ from .math_inverse import error_functions, inverse_functions
 from .math_logarithm import logarithm_functions
 from .math_simple import simple_functions
 
-_INTERNAL = {"expm1_over", "scale", "exponent_of"}  # parts that other functions are made of
+_INTERNAL = {"scale", "exponent_of"}  # parts that other functions are made of
 
 
 def _float_functions():

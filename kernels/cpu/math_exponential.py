@@ -119,6 +119,6 @@ def exponential_functions(c):
         return select(x < ZERO, decay, ONE) / (ONE + decay)
 
     return dict(
-        exp=exp, exp2=exp2, expm1=expm1, tanh=tanh, sinh=sinh, cosh=cosh, sigmoid=sigmoid, expm1_over=expm1_over,
-        scale=scale, exponent_of=exponent_of,
+        exp=exp, exp2=exp2, expm1=expm1, tanh=tanh, sinh=sinh, cosh=cosh, sigmoid=sigmoid, scale=scale,
+        exponent_of=exponent_of,
     )  # fmt: skip

@@ -62,7 +62,8 @@ def error_functions(c, exponentials):
     bits_of, of_bits, real, integer, ZERO, ONE, TWO = c.bits_of, c.of_bits, c.real, c.integer, c.ZERO, c.ONE, c.TWO
     INVERSE_LN2, MAGIC, LN2_HIGH, LN2_LOW, HEAD_MASK = c.INVERSE_LN2, c.MAGIC, c.LN2_HIGH, c.LN2_LOW, c.HEAD_MASK
     ERFC_HIGHEST, EXP, ERFC, HALF = c.ERFC_HIGHEST, c.EXP, c.ERFC, c.HALF
-    ERF_NEAR, ERF_ABOVE, ERF_BELOW, ERF_SQUARE = c.ERF_NEAR, c.ERF_ABOVE, c.ERF_BELOW, c.ERF_SQUARE
+    ERF_NEAR, ERF_ABOVE, ERF_BELOW = c.ERF_NEAR, c.ERF_ABOVE, c.ERF_BELOW
+    ERF_SQUARE, ERF_SLOPE = c.ERF_SQUARE, c.ERF_SLOPE
     scale, exponent_of = exponentials["scale"], exponentials["exponent_of"]
 
     @inlined
@@ -87,7 +88,7 @@ def error_functions(c, exponentials):
     def erfc(x):
         """1 - erf(x) for |x| < 1/2; beyond, e**(-x*x) * P(q)/(1 + 2|x|), and 2 minus that for negative x.
 
-        Ulps: 3.77, 3.03.
+        Ulps: 3.85, 3.01.
         """
         magnitude = absolute(x)
         value = erfc_core(magnitude)
@@ -96,10 +97,14 @@ def error_functions(c, exponentials):
 
     @inlined
     def erf(x):
-        """x*P(x*x)/Q(x*x), with x*x kept where the quotient was fitted, beyond which erf is 1. Ulps: ?, ?."""
+        """x*(s + P(x*x)/Q(x*x)), cut off at 1, with x*x kept where the quotient was fitted.
+
+        The slope s near erf(x)/x for large x takes the rounding errors of P and Q (six ulps) out of what is nearly 1.
+        Ulps: 2.92, 3.39.
+        """
         square = x * x
         square = select(square > ERF_SQUARE, ERF_SQUARE, square)
-        value = x * (polynomial(square, ERF_ABOVE) / polynomial(square, ERF_BELOW))
+        value = x * (polynomial(square, ERF_ABOVE) / polynomial(square, ERF_BELOW)) + x * ERF_SLOPE
         value = select(value > ONE, ONE, value)
         return select(value < -ONE, -ONE, value)
 

@@ -39,7 +39,7 @@ ACCURATE = {
     "log10": (mpmath.log10, (0, 4), 1.5),
     "tanh": (mpmath.tanh, (-20, 20), 3),
     "sigmoid": (lambda x: 1 / (1 + mpmath.exp(-x)), (-708, 40), 2.5),
-    "erf": (mpmath.erf, (-6, 6), 3),
+    "erf": (mpmath.erf, (-6, 6), 4),
     "erfc": (mpmath.erfc, (-6, 26.5), 4),
     "sin": (mpmath.sin, (-1e4, 1e4), 2),
     "cos": (mpmath.cos, (-1e4, 1e4), 2),
