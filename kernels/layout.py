@@ -71,9 +71,9 @@ def _intern(key: tuple) -> Layout:
 def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
     """Whether strides (in elements) are those of C order; a dimension of size 1 may have any."""
     expected = 1
+    if 0 in shape:
+        return True
     for size, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if size == 0:
-            return True
         if size != 1:
             if stride != expected:
                 return False

@@ -248,3 +248,17 @@ def test_checkpoint_reaches_tensors_that_are_no_arguments():
         w2 = as_leaf(3.0, requires_grad=True)
         (again,) = ag.gradients(ag.checkpoint(lambda a, w=w2: a * w, x).sum(), w2)
         assert again.item() == 2.0 and w2.grad is None
+
+
+def test_checkpoint_inside_a_transform():
+    """The tensor that the inner function refers to is what the outer one differentiates by."""
+    x = as_leaf(2.0, requires_grad=True)
+    for w in (as_leaf(3.0), as_leaf(3.0, requires_grad=True)):
+        gradient = ag.grad(lambda w: ag.checkpoint(lambda a: (a * w * w).sum(), x))(w)
+        assert gradient.item() == 12.0
+        gradient = ag.grad(lambda w: ag.checkpoint(lambda a: (a * (w * w)).sum(), x) + w.sum())(w)
+        assert gradient.item() == 13.0
+    outside = w * w  # an intermediate result, whose graph others use too
+    total = ag.checkpoint(lambda a: (a * outside).sum(), x) + outside.sum()
+    total.backward()
+    assert w.grad.item() == 2.0 * 6 + 6 and x.grad.item() == 9.0

@@ -458,7 +458,8 @@ def test_values_equal_numpy(name):
             low = 0 if kind != "i" or "shift" in name or name == "pow" else -9
             values = [random.integers(low, 7 if kind != "b" else 2, size=60).astype(dtype) for _ in f.inputs]
         with np.errstate(all="ignore"):
-            expected = reference(*values)
+            # NumPy's positive has no loop for bool; ours copies, for it is also what copying and casting run.
+            expected = values[0] if name == "positive" and kind == "b" else reference(*values)
         np.testing.assert_allclose(f.evaluate(*values), expected, rtol=1e-14)
 
 

@@ -14,6 +14,8 @@ from operation_table import ALIASES, NOT_OPERATIONS, REPRESENTATIVES, TABLE, Cas
 import autograd as ag
 from autograd.ops.elementwise import OPERATIONS
 from autograd.tensor import Tensor
+from kernels import launch
+from kernels.cpu import elementwise
 
 every_operation = pytest.mark.parametrize("operation", TABLE.values(), ids=str)
 DIFFERENTIABLE = [operation for operation in TABLE.values() if operation.order]
@@ -74,7 +76,7 @@ def check_values(operation: Operation, dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda d: d.__name__)
 @pytest.mark.parametrize("operation", [o for o in TABLE.values() if "f" in o.kinds], ids=str)
-def test_values_equal_numpy(operation, dtype):
+def test_t47_values_equal_numpy_and_operands_stay(operation, dtype):
     check_values(operation, dtype)
 
 
@@ -265,6 +267,55 @@ REFUSALS = [(o, r) for o in TABLE.values() for r in o.refusals]
 def test_bad_operands_are_refused_in_a_sentence(operation, refusal):
     with pytest.raises(refusal.error, match=refusal.message):
         operation.function(*refusal.operands(), **refusal.options)
+
+
+# --- memory and threads -----------------------------------------------------------------------------------------------
+
+
+def test_t42_new_memory_is_poisoned_here():
+    """Every value that the tests above compare was written by a kernel: fresh memory is full of NaN."""
+    for shape in ((3,), (300, 300)):
+        assert np.isnan(ag.empty(shape).numpy()).all() and (ag.empty(shape, dtype=ag.int64).numpy() == -1).all()
+
+
+LARGE = {
+    "elementwise": lambda x: (x.tanh() * x).exp(),
+    "sum": lambda x: x.sum(axis=0),
+    "sum of all": lambda x: x.sum(),
+    "max": lambda x: x.max(axis=1),
+    "var": lambda x: x.var(axis=0),
+    "logsumexp": lambda x: x.logsumexp(axis=1),
+    "matmul": lambda x: x @ x.T,
+    "linear": lambda x: ag.linear(x, x),
+    "softmax": ag.softmax,
+    "log_softmax": lambda x: ag.log_softmax(x, axis=0),
+    "layer_norm": ag.layer_norm,
+    "stretched": lambda x: x * x.sum(axis=1, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_t43_t45_the_number_of_threads_changes_no_bit(name, monkeypatch):
+    if launch.available_threads() == 1:
+        pytest.skip("there is one core only")
+    values = np.random.default_rng(0).normal(size=(150, 130)).astype(np.float32)
+
+    def run() -> list[bytes]:
+        x = ag.tensor(values, requires_grad=True)
+        out = LARGE[name](x)
+        out.backward(ag.tensor(np.random.default_rng(1).normal(size=out.shape).astype(np.float32)))
+        return [out.detach().numpy().tobytes(), x.grad.numpy().tobytes()]
+
+    expected = run()
+    monkeypatch.setattr(launch, "parallel_work", 1)
+    monkeypatch.setattr(launch, "PARALLEL_WORK", 1)
+    elementwise._plans.clear()  # they have chosen to run on one thread
+    for operation in OPERATIONS.values():
+        operation._plans.clear()
+    try:
+        assert [run() for _ in range(3)] == [expected] * 3
+    finally:
+        elementwise._plans.clear()
 
 
 # --- the table itself -------------------------------------------------------------------------------------------------
