@@ -7,6 +7,7 @@ and can be differentiated again; otherwise, and under `no_grad`, results are pla
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -14,13 +15,13 @@ from typing import Any
 
 from autograd.engine import gradients
 from autograd.function import Function
-from autograd.graph import Leaf, count_consumers, topological_order
+from autograd.graph import Leaf, Node, count_consumers, topological_order
 from autograd.mode import enable_grad, grad_mode, is_grad_enabled, no_grad
 from autograd.ops import elementwise as ew
 from autograd.ops.creation import as_seed, asarray, zeros, zeros_like
 from autograd.ops.reduce import sum as sum_
 from autograd.ops.shape import reshape, stack
-from autograd.tensor import Tensor
+from autograd.tensor import Tensor, tensor_of
 from kernels.random import default_generator
 
 
@@ -296,10 +297,11 @@ def checkpoint(f: Callable, *args: Any, **kwargs: Any) -> Any:
     inputs = [a.detach().requires_grad_() if isinstance(a, Tensor) and a.requires_grad else a for a in args]
     results = f(*inputs, **kwargs)
     # Recorded once to learn which tensors f uses besides its arguments (a module's parameters), then forgotten.
-    others = _leaves_besides(results, inputs)
     several = isinstance(results, tuple)
     values = tuple(r.detach() for r in (results if several else (results,)))
+    edges = _edges_below(results if several else (results,))
     del results, inputs
+    others = _outside(edges)
 
     class Checkpoint(Function):
         @staticmethod
@@ -321,6 +323,7 @@ def checkpoint(f: Callable, *args: Any, **kwargs: Any) -> Any:
             pairs = [
                 (o, u) for o, u in zip(again if several else (again,), upstream, strict=True) if o.requires_grad
             ]
+            _check_reached([o._edge for o, _ in pairs], others)
             found = iter(
                 gradients(
                     [o for o, _ in pairs], [o for o, need in zip(operands, needs, strict=True) if need],
@@ -343,11 +346,35 @@ def _random_state(state: dict) -> Iterator[None]:
         default_generator.set_state(now)
 
 
-def _leaves_besides(results: Any, inputs: Sequence[Any]) -> list[Tensor]:
-    """The leaves that results depend on, other than the inputs."""
-    outputs = results if isinstance(results, tuple) else (results,)
+def _edges_below(outputs: Sequence[Tensor]) -> list[tuple]:
+    """All (consumer, node) of the graph below the outputs, None as the consumer of an output; held weakly."""
     roots = [o._edge for o in outputs if o._edge is not None]
-    known = {i._edge for i in inputs if isinstance(i, Tensor)}
-    leaves = [n for n in topological_order(roots) if isinstance(n, Leaf) and n not in known]
-    owners = [leaf.owner() for leaf in leaves if leaf.owner is not None]
-    return [o for o in owners if o is not None]
+    edges: list[tuple] = [(None, weakref.ref(root)) for root in roots]
+    for node in topological_order(roots):
+        edges += [(weakref.ref(node), weakref.ref(child)) for child in node.inputs if child is not None]
+    return edges
+
+
+def _outside(edges: list[tuple]) -> list[Tensor]:
+    """A tensor for each node that a graph, now dropped, had used but not made: what is still alive is not its own."""
+    alive = [(consumer, node()) for consumer, node in edges]
+    found = dict.fromkeys(node for consumer, node in alive if node is not None and (consumer is None or consumer() is None))
+    return [_tensor_for(node) for node in found]
+
+
+def _tensor_for(node: Node) -> Tensor:
+    owner = node.owner() if isinstance(node, Leaf) and node.owner is not None else None
+    if owner is not None:
+        return owner
+    tensor = tensor_of(None, node.layout)  # without elements: it stands for where a gradient goes
+    tensor._edge = node
+    return tensor
+
+
+def _check_reached(roots: Sequence[Node], others: Sequence[Tensor]) -> None:
+    reached = count_consumers(roots)
+    if any(o._edge not in reached and type(o._edge) is not Leaf for o in others):
+        raise RuntimeError(
+            "checkpoint: the function keeps a tensor that it made when it first ran, or took another way when it ran "
+            "again; it must do the same each time, and keep no intermediate results"
+        )

@@ -90,9 +90,9 @@ MUTANTS = [
 ]  # fmt: skip
 
 
-def copied(folder: Path) -> Path:
+def copied(source: Path, folder: Path, *without: str) -> Path:
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(source / package, folder / package, ignore=shutil.ignore_patterns(*without))
     return folder
 
 
@@ -106,10 +106,8 @@ def plant(mutant: Mutant, folder: Path) -> None:
 
 def probe(folder: Path, kernels: Path) -> subprocess.CompletedProcess:
     """Run the probe on a copy. Its kernels are shared with everything else of this machine: they are named by content."""
-    environment = {
-        **os.environ, "PYTHONPATH": str(folder), "PROBED": str(folder), "GRADLOOM_CACHE": str(kernels),
-        "PYTHONDONTWRITEBYTECODE": "1", "PYTHONFAULTHANDLER": "",
-    }  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PROBED": str(folder), "GRADLOOM_CACHE": str(kernels)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the first run leaves its bytecode to the others
     command = [sys.executable, "-W", "error", "-c", f"import runpy; runpy.run_path({str(PROBE)!r}, run_name='__main__')"]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT)
 
@@ -117,7 +115,7 @@ def probe(folder: Path, kernels: Path) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     """The copy without a bug, which must pass: it also compiles every kernel that the mutants then find."""
-    folder = copied(tmp_path_factory.mktemp("unmodified"))
+    folder = copied(ROOT, tmp_path_factory.mktemp("unmodified"), "__pycache__")
     done = probe(folder, cache.default_folder())
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -128,7 +126,7 @@ def runs(original, tmp_path_factory):
     """Every mutant's run, two at a time, begun together; each test waits for its own."""
 
     def run(mutant: Mutant) -> subprocess.CompletedProcess:
-        folder = copied(tmp_path_factory.mktemp("mutant"))
+        folder = copied(original, tmp_path_factory.mktemp("mutant"))
         try:
             plant(mutant, folder)
             return probe(folder, cache.default_folder())

@@ -277,7 +277,8 @@ def _as_integer(argument: Any, dtype: str) -> int:
         return argument.ctypes.data
     if dtype.startswith("float"):
         return struct.unpack("<q", struct.pack("<d", argument))[0]
-    return int(argument)
+    number = int(argument)
+    return number - (1 << 64) if number >> 63 == 1 else number  # the upper half of uint64
 
 
 _adapters: dict[int, Any] = {}

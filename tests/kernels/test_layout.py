@@ -1,15 +1,16 @@
-"""Where elements lie, and how several arrays are walked together."""
-
-from __future__ import annotations
+"""Layouts, and how several arrays are walked together."""
 
 import itertools
-import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from kernels import layout
 from kernels.layout import (
+    Layout,
     broadcast_shapes,
     broadcast_strides,
     dense_layout,
@@ -19,107 +20,174 @@ from kernels.layout import (
     merge_dimensions,
 )
 
-F4 = np.dtype(np.float32)
+F32 = np.dtype(np.float32)
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
+
+
+def of(shape, strides):
+    """A layout with these strides in elements."""
+    return Layout(shape, tuple(4 * s for s in strides), F32, "cpu")
+
+
+# --- one layout --------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_layout_knows():
+    x = np.zeros((3, 4, 5), np.float32)[:, ::2, ::-1]
+    one = layout_of(x)
+    assert (one.shape, one.strides, one.dtype, one.device, one.ndim, one.size) == ((3, 2, 5), (20, 10, -1), F32, "cpu", 3, 30)
+    assert one.aligned and not one.contiguous
+    assert repr(one) == "Layout((3, 2, 5), (20, 10, -1), float32, cpu)"
+
+
+def test_strides_that_are_no_multiple_of_the_element():
+    records = np.zeros(4, [("tag", "u1"), ("value", "f4")])
+    assert not layout_of(records["value"]).aligned and not layout_of(records["value"]).contiguous
+    assert layout_of(np.zeros(4, [("tag", "f4"), ("value", "f4")])["value"]).strides == (2,)
 
 
 def test_equal_layouts_are_one_object():
-    a, b = np.zeros((2, 3)), np.ones((2, 3))
-    assert layout_of(a) is layout_of(b) is dense_layout((2, 3), np.dtype(np.float64))
-    assert layout_of(a) is not layout_of(a.T) and layout_of(a) is not layout_of(a.astype(F4))
-    found = layout_of(a.T)
-    assert (found.shape, found.strides, found.dtype, found.device) == ((3, 2), (1, 3), np.float64, "cpu")
-    assert (found.ndim, found.size, found.contiguous) == (2, 6, False)
+    x, y = np.zeros((3, 4), np.float32), np.ones((3, 4), np.float32)
+    assert layout_of(x) is layout_of(y) is dense_layout((3, 4), F32)
+    different = [x.T, x[::-1], x.astype("f8"), x.astype(">f4"), x[:2], x[None]]
+    assert len({layout_of(a) for a in (x, *different)}) == 7
 
 
-@pytest.mark.parametrize("make", [
-    lambda: np.zeros((2, 3)), lambda: np.zeros((2, 3)).T, lambda: np.zeros((4, 6))[::2, ::3], lambda: np.zeros(()),
-    lambda: np.zeros((0, 3)), lambda: np.zeros((2, 1, 3)).transpose(1, 0, 2), lambda: np.zeros(6)[::-1], lambda: np.zeros((1, 5))[:, ::5],
-    lambda: np.broadcast_to(np.zeros(3), (2, 3)), lambda: np.zeros((3, 4))[1:2],
-])  # fmt: skip
-def test_contiguity_is_numpys(make):
-    array = make()
-    assert layout_of(array).contiguous == array.flags.c_contiguous
+def test_interned_layouts_do_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(layout, "_LIMIT", 10)
+    monkeypatch.setattr(layout, "_interned", {})
+    for n in range(25):
+        one = dense_layout((n,), F32)
+        assert one.shape == (n,) and dense_layout((n,), F32) is one
+        assert len(layout._interned) <= 10
 
 
-def test_a_field_of_a_record_is_not_aligned():
-    records = np.zeros(4, dtype=[("a", "i1"), ("b", "f4")])
-    assert not layout_of(records["b"]).aligned and layout_of(np.zeros(4, F4)).aligned
+@given(hnp.arrays(F32, SHAPES), st.data())
+def test_contiguous_means_what_it_means_in_numpy(x, data):
+    x = x.transpose(data.draw(st.permutations(range(x.ndim))))
+    if x.ndim and data.draw(st.booleans()):
+        x = x[:: data.draw(st.sampled_from([1, 2, -1]))]
+    assert layout_of(x).contiguous == x.flags.c_contiguous
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_dense_layouts_in_any_order(order):
-    shape = (2, 3, 4)
-    array = np.zeros([shape[a] for a in order], F4).transpose(np.argsort(order))
-    assert array.shape == shape and dense_layout(shape, F4, order) is layout_of(array)
-    if len(set(array.strides)) == 3:
-        other = layout_of(array)
-        assert memory_order([other], shape) == order
+@given(SHAPES, st.data())
+def test_dense_layouts_are_numpys(shape, data):
+    order = tuple(data.draw(st.permutations(range(len(shape)))))
+    x = np.empty([shape[a] for a in order], F32).transpose(np.argsort(order).astype(int))
+    one = dense_layout(shape, F32, order)
+    assert one.shape == x.shape == shape
+    if x.size:  # NumPy's strides are 0 where there are no elements
+        assert one.strides == layout_of(x).strides
+    assert dense_layout(shape, F32) is dense_layout(shape, F32, range(len(shape)))
+    assert dense_layout(shape, F32).contiguous
 
 
-def test_memory_order_follows_the_first_full_operand():
-    transposed = layout_of(np.zeros((3, 2)).T)
-    plain = layout_of(np.zeros((2, 3)))
-    row = layout_of(np.zeros((1, 3)))
-    assert memory_order([transposed, row], (2, 3)) == (1, 0)
-    assert memory_order([transposed, plain], (2, 3)) == (0, 1)  # a contiguous one decides
-    assert memory_order([layout_of(np.zeros((3, 2)).T[::-1])], (2, 3)) == (0, 1)  # negative strides
-    assert memory_order([layout_of(np.zeros((6, 2)).T[:, ::2])], (2, 3)) == (0, 1)  # gaps
-    assert memory_order([row], (4, 3)) == (0, 1) and memory_order([], ()) == ()
-    assert memory_order([layout_of(np.zeros((0, 2)).T)], (2, 0)) == (0, 1)
+@pytest.mark.parametrize(
+    ("shape", "strides", "expected"),
+    [((), (), True), ((1,), (7,), True), ((3,), (1,), True), ((3,), (-1,), False), ((3,), (0,), False), ((2, 3), (1, 2), False),
+     ((2, 1, 3), (3, 99, 1), True), ((0, 3), (5, 5), True), ((3, 0), (0, 0), True)],
+)  # fmt: skip
+def test_is_contiguous(shape, strides, expected):
+    assert is_contiguous(shape, strides) is expected
 
 
-def test_endless_new_layouts_do_not_fill_the_memory(monkeypatch):
-    monkeypatch.setattr(layout, "_LIMIT", len(layout._interned) + 10)
-    for n in range(100, 200):
-        layout_of(np.zeros(n))
-        assert len(layout._interned) <= layout._LIMIT
+# --- broadcasting ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shapes", [
-    ((2, 3), (3,)), ((4, 1), (1, 5)), ((), (2,)), ((0, 3), (1, 3)), ((1,), (0,)), ((2, 1, 4), (3, 1), (4,)), ((), ()), ((5,),),
-])  # fmt: skip
+@given(st.lists(SHAPES, min_size=1, max_size=4))
 def test_broadcast_shapes_are_numpys(shapes):
-    assert broadcast_shapes("test", *shapes) == np.broadcast_shapes(*shapes)
+    try:
+        expected = np.broadcast_shapes(*shapes)
+    except ValueError:
+        with pytest.raises(ValueError, match="op: shapes .* do not broadcast"):
+            broadcast_shapes("op", *shapes)
+    else:
+        assert broadcast_shapes("op", *shapes) == expected
 
 
-@pytest.mark.parametrize(("shapes", "message"), [
-    (((2, 3), (4,)), "test: shapes (2, 3) and (4,) do not broadcast: sizes 3 and 4 at axis -1 differ and neither is 1"),
-    (((0,), (2,)), "test: shapes (0,) and (2,) do not broadcast: sizes 0 and 2 at axis -1 differ and neither is 1"),
-    (((2, 1), (3, 1), (1, 1)), "test: shapes (2, 1) and (3, 1) and (1, 1) do not broadcast: sizes 2 and 3 at axis -2"),
-])  # fmt: skip
-def test_shapes_that_do_not_broadcast_are_named(shapes, message):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        broadcast_shapes("test", *shapes)
+def test_the_message_names_the_operation_and_the_shapes():
+    with pytest.raises(ValueError) as caught:
+        broadcast_shapes("add", (2, 3), (4, 1), (3,))
+    assert str(caught.value) == (
+        "add: shapes (2, 3) and (4, 1) and (3,) do not broadcast: sizes 2 and 4 at axis -2 differ and neither is 1"
+    )
+    with pytest.raises(ValueError, match="sizes 0 and 2 at axis -1 differ"):
+        broadcast_shapes("add", (0,), (2,))
 
 
-def test_stretched_dimensions_have_stride_0():
-    array = np.zeros((3, 1))
-    assert broadcast_strides(layout_of(array), (2, 3, 4)) == (0, 1, 0)
-    assert broadcast_strides(layout_of(array), (3, 1)) == (1, 1)
-    assert broadcast_strides(layout_of(np.zeros(())), (2, 2)) == (0, 0)
+@given(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=3, min_side=0))
+def test_broadcast_strides_are_numpys(shapes):
+    x = np.zeros(shapes.input_shapes[0], F32)
+    ours = broadcast_strides(layout_of(x), shapes.result_shape)
+    theirs = np.broadcast_to(x, shapes.result_shape).strides
+    for size, own, numpys in zip(shapes.result_shape, ours, theirs, strict=True):
+        assert size <= 1 or 4 * own == numpys or x.size == 0
 
 
-def walked(shape, strides):
-    """The offsets in the order of the walk."""
-    places = np.zeros(shape, np.int64)
-    for axis, stride in enumerate(strides):
-        places += stride * np.arange(shape[axis]).reshape([-1 if a == axis else 1 for a in range(len(shape))])
-    return places.ravel().tolist()
+# --- walking together -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("shape", "strides", "dimensions"), [
-    ((2, 3, 4), [(12, 4, 1)], 1), ((2, 3, 4), [(12, 4, 1), (0, 4, 1)], 2), ((2, 3, 4), [(0, 0, 0)], 1), ((2, 3, 4), [(1, 2, 6)], 3),
-    ((1, 3, 1), [(7, 1, 9)], 1), ((2, 3), [(-3, -1)], 1), ((), [()], 0), ((1, 1), [(5, 5)], 0), ((2, 0), [(0, 1)], None),
-    ((4, 5, 6), [(30, 6, 1), (0, 6, 1)], 2), ((3, 4, 5), [(20, 5, 1), (1, 3, 12)], 3),
-])  # fmt: skip
-def test_merging_dimensions_keeps_the_walk(shape, strides, dimensions):
+@pytest.mark.parametrize(
+    ("shape", "strides", "merged"),
+    [
+        ((), [()], ((), ((),))),
+        ((1, 1), [(5, 5), (0, 0)], ((), ((), ()))),
+        ((4, 5, 6), [(30, 6, 1)], ((120,), ((1,),))),
+        ((4, 5, 6), [(30, 6, 1), (0, 6, 1)], ((4, 30), ((30, 1), (0, 1)))),
+        ((4, 5, 6), [(30, 6, 1), (5, 1, 0)], ((20, 6), ((6, 1), (1, 0)))),
+        ((4, 5, 6), [(0, 0, 0)], ((120,), ((0,),))),
+        ((4, 5), [(-5, -1)], ((20,), ((-1,),))),
+        ((4, 5), [(-5, 1)], ((4, 5), ((-5, 1),))),
+        ((4, 1, 5), [(5, 77, 1), (5, 0, 1)], ((20,), ((1,), (1,)))),
+        ((4, 5), [(10, 2)], ((20,), ((2,),))),
+        ((4, 5), [(1, 4)], ((4, 5), ((1, 4),))),
+    ],
+    ids=str,
+)
+def test_merged_dimensions(shape, strides, merged):
+    assert merge_dimensions(shape, strides) == merged
+
+
+def places(shape, strides):
+    """Where each element lies, in the order of the walk."""
+    return [sum(i * s for i, s in zip(index, strides, strict=True)) for index in itertools.product(*map(range, shape))]
+
+
+@given(SHAPES, st.data())
+def test_merging_keeps_every_place_in_its_order(shape, data):
+    step = st.integers(-8, 8)
+    row = st.tuples(*[step] * len(shape))
+    dense = dense_layout(shape, F32).strides
+    strides = data.draw(st.lists(row | st.just(dense), min_size=1, max_size=3))
     sizes, merged = merge_dimensions(shape, strides)
-    assert dimensions is None or len(sizes) == dimensions
-    assert np.prod(sizes, dtype=int) == np.prod(shape, dtype=int) and 1 not in sizes
+    assert 1 not in sizes
     for before, after in zip(strides, merged, strict=True):
-        assert walked(shape, before) == walked(sizes, after)
+        assert places(shape, before) == places(sizes, after)
 
 
-def test_contiguity_of_strides():
-    assert is_contiguous((2, 3), (3, 1)) and not is_contiguous((2, 3), (1, 2))
-    assert is_contiguous((2, 1, 3), (3, 99, 1)) and is_contiguous((0, 3), (7, 7)) and is_contiguous((), ())
+@pytest.mark.parametrize(
+    ("layouts", "order"),
+    [
+        ([of((2, 3), (3, 1))], (0, 1)),
+        ([of((2, 3), (1, 2))], (1, 0)),
+        ([of((2, 3), (1, 2)), of((2, 3), (3, 1))], (0, 1)),  # one operand in C order decides
+        ([of((2, 3), (1, 2)), of((3,), (1,))], (1, 0)),  # an operand that is stretched has no say
+        ([of((2, 3), (2, 4))], (0, 1)),  # not dense
+        ([of((2, 3), (-1, -2))], (0, 1)),
+        ([of((2, 3), (0, 1))], (0, 1)),
+        ([of((2, 3, 4), (1, 8, 2))], (1, 2, 0)),
+        ([of((2, 0), (1, 2))], (0, 1)),
+        ([of((), ())], ()),
+    ],
+    ids=str,
+)
+def test_memory_order(layouts, order):
+    assert memory_order(layouts, layouts[0].shape) == order
+
+
+@given(hnp.array_shapes(min_dims=1, max_dims=4, min_side=2, max_side=4), st.data())
+def test_the_order_of_dense_memory_is_kept(shape, data):
+    order = tuple(data.draw(st.permutations(range(len(shape)))))
+    one = dense_layout(shape, F32, order)
+    assert memory_order([one], shape) == order
+    assert dense_layout(shape, F32, memory_order([one], shape)) is one
