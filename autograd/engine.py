@@ -223,7 +223,7 @@ def _run_hooks(node: Node, grad: Tensor, fresh: bool) -> tuple[Tensor, bool]:
                 )
             grad = changed
     if extra.retain:
-        kept = grad if fresh or grad._edge is not None else grad.detach().clone()  # no two .grad share memory
+        kept = grad if fresh else grad.clone() if grad._edge is not None else grad.detach().clone()  # memory of its own
         extra.grad = kept if extra.grad is None else extra.grad + grad
         fresh = False
     return grad, fresh
@@ -232,9 +232,9 @@ def _run_hooks(node: Node, grad: Tensor, fresh: bool) -> tuple[Tensor, bool]:
 def _accumulate(leaf: Leaf, grad: Tensor, fresh: bool, create_graph: bool) -> None:
     """Add to a leaf's `.grad`, which never shares memory with anything else."""
     if leaf.grad is None:
-        leaf.grad = grad if fresh or (create_graph and grad._edge is not None) else grad.detach().clone()
-    elif create_graph or leaf.grad._edge is not None:
-        leaf.grad = leaf.grad + grad
+        leaf.grad = grad if fresh else grad.clone() if create_graph else grad.detach().clone()
+    elif create_graph or leaf.grad._edge is not None or 0 in leaf.grad._layout.strides:
+        leaf.grad = leaf.grad + grad  # a broadcast one has elements that are the same memory
     else:
         _add_in_place(leaf.grad, grad)
 

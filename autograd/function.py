@@ -92,7 +92,9 @@ class FunctionNode(Node):
         if grad_mode.get():
             # Gradients are linear in the upstream one. If a rule's result does not lead back to it, the rule left our
             # operations on its way, and its own derivative would silently be zero.
-            upstream = tuple(u if u._edge is not None else u.detach().requires_grad_() for u in upstream)
+            upstream = tuple(
+                u if u._edge is not None or u.dtype.kind != "f" else u.detach().requires_grad_() for u in upstream
+            )
         results = self.function.backward(self.context, *upstream)
         results = results if isinstance(results, tuple) else (results,)
         if len(results) != len(self.inputs):

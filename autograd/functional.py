@@ -26,6 +26,11 @@ from kernels.random import default_generator
 
 
 def _as_float(value: Any, name: str, index: int) -> Tensor:
+    if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
+        raise TypeError(
+            f"{name}: argument {index} is a {type(value).__name__} of tensors; give them as arguments of their own, and "
+            "argnums=(0, 1, ...) for gradients by several"
+        )
     tensor = asarray(value)
     if tensor.dtype.kind != "f":
         if isinstance(value, (bool, int)) and not isinstance(value, Tensor):
@@ -297,42 +302,45 @@ def checkpoint(f: Callable, *args: Any, **kwargs: Any) -> Any:
     inputs = [a.detach().requires_grad_() if isinstance(a, Tensor) and a.requires_grad else a for a in args]
     results = f(*inputs, **kwargs)
     # Recorded once to learn which tensors f uses besides its arguments (a module's parameters), then forgotten.
-    several = isinstance(results, tuple)
-    values = tuple(r.detach() for r in (results if several else (results,)))
+    several = isinstance(results, (tuple, list))
+    values = [r.detach() for r in (results if several else (results,))]
     edges = _edges_below(results if several else (results,))
     del results, inputs
     others = _outside(edges)
+    computed = Checkpoint.apply((f, kwargs, state, len(args)), values, *args, *others)
+    return computed if several else computed[0]
 
-    class Checkpoint(Function):
-        @staticmethod
-        def forward(ctx: Any, *operands: Any) -> Any:
-            ctx.arguments = [None if isinstance(o, Tensor) else o for o in operands]
-            ctx.save_for_backward(*(o if isinstance(o, Tensor) else None for o in operands))
-            return values if several else values[0]
 
-        @staticmethod
-        def backward(ctx: Any, *upstream: Tensor) -> Any:
-            operands = [a if t is None else t for t, a in zip(ctx.saved_tensors, ctx.arguments, strict=True)]
-            record, needs = is_grad_enabled(), ctx.needs_input_grad
-            count = len(operands) - len(others)
-            with enable_grad(), _random_state(state):
-                for k in range(count):
-                    if needs[k]:
-                        operands[k] = _stand_in(operands[k]) if record else operands[k].detach().requires_grad_()
-                again = f(*operands[:count], **kwargs)
-            pairs = [
-                (o, u) for o, u in zip(again if several else (again,), upstream, strict=True) if o.requires_grad
-            ]
-            _check_reached([o._edge for o, _ in pairs], others)
-            found = iter(
-                gradients(
-                    [o for o, _ in pairs], [o for o, need in zip(operands, needs, strict=True) if need],
-                    [u for _, u in pairs], retain_graph=True, create_graph=record, allow_unused=True,
-                )
-            )  # fmt: skip
-            return tuple(next(found) if need else None for need in needs)
+class Checkpoint(Function):
+    """A function whose values are known and whose graph is made when a gradient comes: see `checkpoint`."""
 
-    return Checkpoint.apply(*args, *others)
+    @staticmethod
+    def forward(ctx: Any, call: tuple, values: list[Tensor], *operands: Any) -> tuple[Tensor, ...]:
+        ctx.call = call
+        ctx.arguments = [None if isinstance(o, Tensor) else o for o in operands]
+        ctx.save_for_backward(*(o if isinstance(o, Tensor) else None for o in operands))
+        return tuple(values)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> Any:
+        f, kwargs, state, count = ctx.call
+        operands = [a if t is None else t for t, a in zip(ctx.saved_tensors, ctx.arguments, strict=True)]
+        record, needs = is_grad_enabled(), ctx.needs_input_grad[2:]
+        with enable_grad(), _random_state(state):
+            for k in range(count):
+                if needs[k]:
+                    operands[k] = _stand_in(operands[k]) if record else operands[k].detach().requires_grad_()
+            again = f(*operands[:count], **kwargs)
+        results = again if isinstance(again, (tuple, list)) else (again,)
+        pairs = [(o, u) for o, u in zip(results, upstream, strict=True) if o.requires_grad]
+        _check_reached([o._edge for o, _ in pairs], operands[count:])
+        wanted = [o for o, need in zip(operands, needs, strict=True) if need]
+        found = iter(
+            gradients(
+                [o for o, _ in pairs], wanted, [u for _, u in pairs], retain_graph=True, create_graph=record, allow_unused=True
+            )
+        )
+        return None, None, *(next(found) if need else None for need in needs)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from autograd.ops.elementwise import Elementwise
 from autograd.tensor import Tensor
 from kernels import formulas, scalar
@@ -74,10 +76,10 @@ for _name, _formula in {"neg": "negative", "pos": "positive", "abs": "abs", "inv
 def _expression(operand: Any, name: str) -> Any:
     if isinstance(operand, Traced):
         return operand.expression
+    if isinstance(operand, np.generic):
+        operand = operand.item()
     if isinstance(operand, (bool, int, float)):
-        return operand
-    if isinstance(operand, Tensor) and operand.ndim == 0 and not operand.requires_grad:
-        return operand.item()
+        return float(operand) if abs(operand) > 2**53 else operand  # an OverflowError for what no float holds
     raise TypeError(
         f"fuse: {name} got a {type(operand).__name__}; inside a fused function operands are its arguments and Python "
         "numbers. Pass other tensors in as arguments"
@@ -87,6 +89,25 @@ def _expression(operand: Any, name: str) -> Any:
 def _apply(name: str, operands: tuple, parameters: dict) -> Traced:
     result: Any = formulas.TABLE[name](*(_expression(o, name) for o in operands), **parameters)
     return Traced(result)
+
+
+def _output(result: Any, name: str) -> Any:
+    """What a fused function returned, as an expression: a number, for a kernel's results are floats."""
+    expression = scalar.as_expression(_expression(result, name))
+    if scalar.is_boolean(expression):
+        raise TypeError(f"fuse: {name} returns a truth value; a fused function computes floats: use where(condition, 1.0, 0.0)")
+    return expression
+
+
+def _check_operands(name: str, args: tuple, kwargs: dict) -> None:
+    """A fused function computes in floats: integers would silently be rounded, and parameters are not differentiated."""
+    arrays = [a for a in args if hasattr(a, "dtype")]
+    if arrays and not any(a.dtype.kind == "f" for a in arrays):
+        listed = ", ".join(str(a.dtype) for a in arrays)
+        raise TypeError(f"{name}: a fused function computes in floats, its operands are {listed}; convert with astype first")
+    for key, value in kwargs.items():
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise TypeError(f"{name}: {key} requires grad, and keyword-only arguments are not differentiated; make it positional")
 
 
 def fuse(function: Callable) -> Callable:
@@ -116,8 +137,8 @@ def fuse(function: Callable) -> Callable:
     def traced(*operands: Any, **parameters: Any) -> Any:
         results = function(*map(Traced, operands), **{k: Traced(v) for k, v in parameters.items()})
         several = isinstance(results, (tuple, list))
-        outputs = [_expression(r, function.__name__) for r in (results if several else (results,))]
-        return tuple(map(scalar.as_expression, outputs)) if several else scalar.as_expression(outputs[0])
+        outputs = tuple(_output(r, function.__name__) for r in (results if several else (results,)))
+        return outputs if several else outputs[0]
 
     formula = define(function.__name__, traced, parameters=scalars, defaults=defaults, inputs=tuple(names))
     operation: list[Elementwise] = []  # made at the first call: making it looks at what the function computes
@@ -132,6 +153,7 @@ def fuse(function: Callable) -> Callable:
             kwargs = {n: bound.arguments[n] for n in scalars}
         if any(isinstance(a, Traced) for a in args):  # a fused function used inside another
             return function(*args, **kwargs)
+        _check_operands(function.__name__, args, kwargs)
         if not operation:
             operation.append(Elementwise(formula))
         return operation[0](*args, **kwargs)

@@ -309,11 +309,6 @@ def share_version(tensor: Tensor) -> Version:
 def wrap_view(data: Any, base: Tensor, edge: Node | None = None) -> Tensor:
     """A tensor around an array that shares the memory of `base`."""
     out = wrap(data, edge)
-    if not grad_mode.get():  # without a history there is nothing that a change in place could make wrong
-        if base._version is None:
-            base._version = Version()
-        out._version = base._version
-        return out
     out._version = share_version(base)
     out._version.add_sharer(out)
     return out

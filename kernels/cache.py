@@ -118,6 +118,18 @@ def _import(key: str, text: str) -> ModuleType:
         return _import_from(folder / filename, key, text)
     except OSError:  # deleted, filled up or made read-only between the check and the use
         return _import_from(_private_folder() / filename, key, text)
+    except Exception:
+        if not _forget_compiled(folder, key):
+            raise
+        return _import_from(folder / filename, key, text)
+
+
+def _forget_compiled(folder: Path, key: str) -> bool:
+    """Remove what Numba has stored of a module, which may be damaged (a full disk, a crash); whether there was any."""
+    stored = list(folder.glob(f"__pycache__/{key}*.nb[ic]"))
+    for path in stored:
+        path.unlink(missing_ok=True)
+    return bool(stored)
 
 
 def _import_from(path: Path, key: str, text: str) -> ModuleType:

@@ -113,6 +113,16 @@ def round_up(nbytes: int) -> int:
 
 
 allocator = CachingAllocator()
+
+
+def _unlock_after_fork() -> None:
+    """Another thread may have held the lock when the process was forked; it does not exist in the child."""
+    allocator._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_after_fork)
+
 _on_change: list[Callable[[], None]] = []
 
 

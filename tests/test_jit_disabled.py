@@ -43,8 +43,9 @@ ag.manual_seed(0)
 generator = np.random.default_rng(0)
 model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.LayerNorm(5), nn.Dropout(0.0), nn.Linear(5, 3))
 start = np.random.default_rng(1)
-for parameter in model.parameters():
-    parameter.copy_(ag.tensor(start.normal(size=parameter.shape).astype("float32")))
+with ag.no_grad():
+    for parameter in model.parameters():
+        parameter.copy_(ag.tensor(start.normal(size=parameter.shape).astype("float32")))
 x, y = ag.tensor(generator.normal(size=(6, 4)).astype("float32")), ag.tensor([0, 1, 2, 0, 1, 2])
 optimizer = optim.Adam(model.parameters(), lr=0.1)
 for _ in range(4):
@@ -54,7 +55,7 @@ for _ in range(4):
     optimizer.step()
     print(loss.item())
 for parameter in model.parameters():
-    print(*parameter.numpy().ravel())
+    print(*parameter.detach().numpy().ravel())
 print(bool(config.DISABLE_JIT), file=sys.stderr)
 """
 

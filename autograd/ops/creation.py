@@ -33,7 +33,7 @@ def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: boo
     source = data._data if isinstance(data, Tensor) else _as_array(data, dtype)
     if isinstance(data, Tensor) and data.device != device:
         source = backend_for(data.device).to_numpy(source)
-    wanted = dtypes.as_dtype(dtype) if dtype is not None else source.dtype
+    wanted = dtypes.as_dtype(dtype if dtype is not None else source.dtype)
     backend = backend_for(device)
     return Tensor(backend.copy(backend.from_numpy(source), wanted), requires_grad=requires_grad)
 
@@ -56,7 +56,7 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None, copy: bool 
             return out.astype(dtype)
         return out.clone() if copy and out is data else out
     source = _as_array(data, dtype)
-    wanted = dtypes.as_dtype(dtype) if dtype is not None else source.dtype
+    wanted = dtypes.as_dtype(dtype if dtype is not None else source.dtype)
     shared = isinstance(data, np.ndarray) and source is data and wanted == source.dtype and _is_usable(source)
     if copy is False and not shared:
         raise ValueError("asarray: this data cannot be shared without a copy")

@@ -294,6 +294,8 @@ def as_operand(value: Any, name: str) -> Any:
 
 def check_numbers(name: str, operands: Sequence[Any], dtype: np.dtype) -> None:
     bounds = np.iinfo(dtype)
+    if name == "pow" and not isinstance(operands[1], Tensor) and operands[1] < 0:
+        raise ValueError(f"pow: integers cannot be raised to the negative power {operands[1]}; convert to floats first")
     for number in operands:
         if not isinstance(number, Tensor) and not bounds.min <= number <= bounds.max:
             raise OverflowError(f"{name}: the number {number} is out of bounds for {dtype}")

@@ -114,6 +114,10 @@ def setitem(x: Tensor, key: Any, values: Any) -> None:
     from autograd.ops.creation import asarray
 
     place = _basic_key(key, x, "setitem")
+    if x.dtype.kind in "iu" and type(values) in (int, float):
+        bounds = np.iinfo(x.dtype)
+        if values != values or not bounds.min <= values <= bounds.max:
+            raise OverflowError(f"setitem: the number {values} is out of bounds for {x.dtype}")
     given = values if isinstance(values, Tensor) else asarray(values, dtype=x.dtype)
     if given.dtype != x.dtype:
         given = given.astype(x.dtype)

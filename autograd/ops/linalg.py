@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from autograd import dtypes
 from autograd.mode import grad_mode
 from autograd.ops.base import Operation
@@ -57,13 +59,13 @@ class Linear(Operation):
             return self._by_operations(grad)
         x_edge, weight_edge, *bias_edge = self.inputs
         g, backend = grad._data, self.backend
-        rows = g if g.ndim == 2 else g.reshape(-1, g.shape[-1])  # (N, out)
+        rows = g if g.ndim == 2 else g.reshape(math.prod(g.shape[:-1]), g.shape[-1])  # (N, out)
         to_x = to_weight = to_bias = None
         if x_edge is not None:
             to_x = wrap(backend.matmul(g, self.operand(1)._data))
         if weight_edge is not None:
             x = self.operand(0)._data
-            to_weight = wrap(backend.matmul(rows.T, x if x.ndim == 2 else x.reshape(-1, x.shape[-1])))
+            to_weight = wrap(backend.matmul(rows.T, x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])))
         if bias_edge and bias_edge[0] is not None:
             to_bias = wrap(backend.sum(rows, axis=0))
         return (to_x, to_weight, to_bias)[: len(self.inputs)]
@@ -73,10 +75,10 @@ class Linear(Operation):
         need_x, need_weight = self.inputs[0] is not None, self.inputs[1] is not None
         to_x = grad @ self.operand(1) if need_x else None
         to_weight = to_bias = None
-        rows = grad if grad.ndim == 2 else reshape(grad, (-1, grad.shape[-1]))  # (N, out)
+        rows = grad if grad.ndim == 2 else reshape(grad, (math.prod(grad.shape[:-1]), grad.shape[-1]))  # (N, out)
         if need_weight:
             x = self.operand(0)
-            to_weight = matrix_transpose(rows) @ (x if x.ndim == 2 else reshape(x, (-1, x.shape[-1])))
+            to_weight = matrix_transpose(rows) @ (x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])))
         if len(self.inputs) > 2 and self.inputs[2] is not None:
             to_bias = sum_to_shape(rows, (grad.shape[-1],), "linear")
         return (to_x, to_weight, to_bias)[: len(self.inputs)]

@@ -88,6 +88,9 @@ def _copy(self: Tensor, source: Any) -> Tensor:
 
 def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Each element brought between two bounds (tensors or numbers, None for none); its slope is 1 on the bounds too."""
+    if hasattr(x, "call_operation"):  # inside a fused function
+        low, high = (float("-inf") if min is None else min), (float("inf") if max is None else max)
+        return ew.clip(x, low, high)
     if min is None and max is None:
         return ew.positive(x)
     if x.dtype.kind == "f":

@@ -137,10 +137,11 @@ class CrossEntropy(Operation):
         return ew.divide(wrap(total), self.total_weight)._data
 
     def saves(self, needs):
-        return True, False
+        return True, True
 
     def backward(self, grad):
         logits = self.operand(0)
+        self.operand(1)  # raises if the targets were changed since
         if self.total_weight is not None:
             grad = grad / self.total_weight
         if not grad.ndim:
@@ -242,7 +243,7 @@ def cross_entropy(
     if weight is not None:
         if weight.shape != logits.shape[1:]:
             raise ValueError(f"cross_entropy: weight has shape {weight.shape}, expected {logits.shape[1:]}, one per class")
-        options["weight"] = weight.detach().astype(logits.dtype, copy=False)._data
+        options["weight"] = weight.detach().astype(logits.dtype)._data
     return CrossEntropy.apply(_floats(logits, "cross_entropy"), labels, reduction=reduction, options=options)
 
 

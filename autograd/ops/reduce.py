@@ -211,7 +211,9 @@ def norm(x: Tensor, ord: float = 2, axis: Any = None, keepdims: bool = False) ->
         return min(ew.abs(x), axis=axis, keepdims=keepdims)
     if ord == 0:
         return sum(ew.not_equal(x, 0.0).astype(x.dtype), axis=axis, keepdims=keepdims)
-    total = sum(ew.abs(x) ** ord, axis=axis, keepdims=keepdims)
+    absent = ew.equal(x, 0.0)  # 0 ** ord has an infinite slope for ord < 1; the direction is lost there
+    power = ew.where(absent, 0.0, ew.where(absent, 1.0, ew.abs(x)) ** ord)
+    total = sum(power, axis=axis, keepdims=keepdims)
     is_zero = ew.equal(total, 0.0)
     return ew.where(is_zero, 0.0, ew.where(is_zero, 1.0, total) ** (1 / ord))
 

@@ -23,7 +23,7 @@ def fill(array: np.ndarray, value: float) -> np.ndarray:
 
 def copy(array: np.ndarray, dtype: Any = None, out: np.ndarray | None = None) -> np.ndarray:
     """A C-ordered copy, converted to `dtype` where that is given; or the elements written into `out`, broadcast."""
-    dtype = out.dtype if out is not None else np.dtype(dtype) if dtype is not None else array.dtype
+    dtype = out.dtype if out is not None else np.dtype(dtype) if dtype is not None else array.dtype.newbyteorder("=")
     if out is None:
         out = memory.empty(array.shape, dtype)
     elif array.shape != out.shape:

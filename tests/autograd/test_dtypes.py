@@ -24,7 +24,7 @@ def expected_promotion(left: np.dtype, right: np.dtype) -> np.dtype | None:
     return None if ag.uint64 in (left, right) else np.promote_types(left, right)
 
 
-@pytest.mark.parametrize(("left", "right"), itertools.product(ALL, repeat=2), ids=lambda d: d.name)
+@pytest.mark.parametrize(("left", "right"), list(itertools.product(ALL, repeat=2)), ids=lambda d: d.name)
 def test_promotion_table(left, right):
     expected = expected_promotion(left, right)
     if expected is None:

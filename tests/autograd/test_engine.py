@@ -257,6 +257,7 @@ FAMILIES = {
     "Function": Cube.apply,
     "Function with two results": lambda x: TwoResults.apply(x)[0],
     "checkpoint": lambda x: ag.checkpoint(lambda a: a.exp().sin(), x),
+    "checkpoint that refers to other tensors": lambda x: (lambda y: ag.checkpoint(lambda a: a * y, x))(x * 2),
     "in place": lambda x: x.clone().mul_(x),
     "setitem": lambda x: (lambda y: (y.__setitem__(0, 1.0), y)[1])(x.clone()),
 }

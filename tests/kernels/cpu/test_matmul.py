@@ -108,7 +108,7 @@ def test_any_size_in_any_layout(shape, dtype):
 
 @needs_jit
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("layouts", itertools.product(LAYOUTS, LAYOUTS), ids="-".join)
+@pytest.mark.parametrize("layouts", list(itertools.product(LAYOUTS, LAYOUTS)), ids="-".join)
 def test_packed_products_in_bands(dtype, layouts, monkeypatch):
     """The path of large matrices, with bands so small that several are needed in both directions."""
     for name, value in (("_LARGE", 20), ("_LARGE_TRANSPOSED", 160), ("_BAND_DEPTH", 768), ("_BAND_COLUMNS", 64)):
