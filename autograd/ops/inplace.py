@@ -28,8 +28,7 @@ def add_into(total: Tensor, grad: Tensor) -> None:
         into = (total._layout,), (0,)
         plan = _additions[key] = backend_for(total.device).plan_for(formulas.add.hoisted, key, total.dtype, into)
     plan.fill((total._data, grad._data))
-    if total._version is not None:
-        total._version.count += 1
+    count_change(total)
 
 
 def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **parameters: float) -> Tensor:
