@@ -108,6 +108,9 @@ def check_command(words, environment):
         result = run([sys.executable, *words[1:]], **environment)
         assert "a matrix product" in result.stdout, result.stderr
         assert not environment.get("GRADLOOM_DEBUG") or "[gradloom]" in result.stderr
+    elif words[:2] == ["python", "-m"] and words[2].startswith("bench"):
+        result = run([sys.executable, *words[1:], "--help"])
+        assert result.returncode == 0 and "usage" in result.stdout, result.stderr
     elif words[0] == "python" and words[1].endswith(".py"):
         check_script(words[1], [word for word in words[2:] if word.startswith("--")])
     else:

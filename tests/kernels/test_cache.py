@@ -255,3 +255,18 @@ assert os.waitpid(child, 0)[1] == 0 and cache._private.is_dir()
 """
     private = Path(finish(start(tmp_path / "file" / "cache", between)))
     assert not private.exists()
+
+
+def test_damaged_compiled_code_is_made_again(tmp_path):
+    script = (
+        "import numpy as np\nfrom kernels import cpu, formulas\n"
+        "x = np.ones(5, np.float32)\nassert (cpu.apply(formulas.add, x, x) == 2).all()\n"
+    )
+    environment = {**os.environ, "GRADLOOM_CACHE": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    for damage in (b"", b"\x00" * 10):
+        subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+        stored = list(tmp_path.glob("__pycache__/*.nb[ic]"))
+        assert stored
+        for path in stored:
+            path.write_bytes(damage)
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
