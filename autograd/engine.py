@@ -6,6 +6,8 @@ when all of them have delivered. No recursion: the depth of a graph is limited b
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -231,12 +233,26 @@ def _run_hooks(node: Node, grad: Tensor, fresh: bool) -> tuple[Tensor, bool]:
 
 def _accumulate(leaf: Leaf, grad: Tensor, fresh: bool, create_graph: bool) -> None:
     """Add to a leaf's `.grad`, which never shares memory with anything else."""
-    if leaf.grad is None:
-        leaf.grad = grad if fresh else grad.clone() if create_graph else grad.detach().clone()
-    elif create_graph or leaf.grad._edge is not None or 0 in leaf.grad._layout.strides:
-        leaf.grad = leaf.grad + grad  # a broadcast one has elements that are the same memory
-    else:
-        _add_in_place(leaf.grad, grad)
+    with _accumulating:
+        if leaf.grad is None:
+            leaf.grad = grad if fresh else grad.clone() if create_graph else grad.detach().clone()
+        elif create_graph or leaf.grad._edge is not None or 0 in leaf.grad._layout.strides:
+            leaf.grad = leaf.grad + grad  # a broadcast one has elements that are the same memory
+        else:
+            _add_in_place(leaf.grad, grad)
+
+
+_accumulating = threading.RLock()  # two threads may go back to one leaf at a time
+
+
+def _renew_lock() -> None:
+    """A forked child may have got the lock as another thread held it."""
+    global _accumulating
+    _accumulating = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 # --- asking for gradients ------------------------------------------------------------------------------------------
