@@ -36,8 +36,8 @@ class Mutant(NamedTuple):
 MUTANTS = [
     # --- the engine
     Mutant("broadcasting is undone by a mean", "autograd/ops/reduce.py", "reshape(sum(x, axis=stretched), shape)", "reshape(mean(x, axis=stretched), shape)"),
-    Mutant("a leaf keeps the first gradient as an alias", "autograd/engine.py", "leaf.grad = grad if fresh or (create_graph and grad._edge is not None) else grad.detach().clone()", "leaf.grad = grad"),
-    Mutant("a retained gradient is an alias", "autograd/engine.py", "kept = grad if fresh or grad._edge is not None else grad.detach().clone()", "kept = grad"),
+    Mutant("a leaf keeps the first gradient as an alias", "autograd/engine.py", "leaf.grad = grad if fresh else grad.clone() if create_graph else grad.detach().clone()", "leaf.grad = grad"),
+    Mutant("a retained gradient is an alias", "autograd/engine.py", "kept = grad if fresh else grad.clone() if grad._edge is not None else grad.detach().clone()", "kept = grad"),
     Mutant("a second gradient replaces the first", "autograd/engine.py", "self.pending[node] = before + grad", "self.pending[node] = grad"),
     Mutant("a leaf forgets earlier passes", "autograd/engine.py", "        _add_in_place(leaf.grad, grad)\n", "        leaf.grad = grad.detach().clone()\n"),
     Mutant("what a node passes on counts as owned", "autograd/engine.py", "                if node.fresh:\n", "                if True:\n"),
