@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from kernels import launch, memory
+from kernels import launch
 from kernels.cpu import simd
 from kernels.cpu.matmul import matmul
 from kernels.cpu.pointer import JIT_DISABLED
@@ -23,13 +23,6 @@ INTEGERS = tuple(np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4
 LAYOUTS = ("rows", "columns", "reversed", "gaps")
 
 needs_jit = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes without the compiler")
-
-
-@pytest.fixture(autouse=True)
-def poisoned_memory():
-    memory.set_poison(True)
-    yield
-    memory.set_poison(False)
 
 
 @pytest.fixture
