@@ -19,6 +19,7 @@ import stat
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -80,16 +81,34 @@ def _usable_folder(name: str) -> Path:
     return _private_folder()
 
 
-def _write(path: Path, text: str) -> None:
-    """Put `text` at `path` in one step: a reader sees the whole file or none."""
+def _write(path: Path, content: bytes) -> None:
+    """Put `content` at `path` in one step: a reader sees the whole file or none."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def load_bytes(filename: str) -> bytes | None:
+    """What `store_bytes` has put into the cache folder under this name, or None."""
+    path = _usable_folder(filename) / filename
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    checksum, content = stored[:32], stored[32:]
+    return content if hashlib.sha256(content).digest() == checksum else None  # damaged: made anew
+
+
+def store_bytes(filename: str, content: bytes) -> None:
+    """Keep `content` in the cache folder, with a checksum; a folder that cannot be written keeps nothing."""
+    stored = hashlib.sha256(content).digest() + content
+    with suppress(OSError):
+        _write(_usable_folder(filename) / filename, stored)
 
 
 def digest(text: str) -> str:
@@ -134,7 +153,7 @@ def _forget_compiled(folder: Path, key: str) -> bool:
 
 def _import_from(path: Path, key: str, text: str) -> ModuleType:
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        _write(path, text)
+        _write(path, text.encode())
     specification = importlib.util.spec_from_file_location(f"gradloom_generated.{key}", path)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)

@@ -66,7 +66,7 @@ class Kernel:
         self,
         name: str,
         device: str,
-        native: Callable[..., None],
+        native: Callable[..., Any],
         spread: Callable[[Kernel, int, tuple], None] | None = None,
         cost: Callable[..., tuple[int, int]] | None = None,
         details: Any = None,
@@ -99,9 +99,13 @@ class Kernel:
         arrays = [a for a in arguments if hasattr(a, "nbytes")]
         flops, traffic = self.cost(low, high, *arguments) if self.cost else (0, sum(touched_bytes(a) for a in arrays))
         shapes = tuple([a.shape for a in arrays])
-        launch = Launch(self.name, self.device, seconds, traffic, flops, shapes, begin, threading.get_ident())
-        for observer in tuple(_observers):
-            observer(launch)
+        report(Launch(self.name, self.device, seconds, traffic, flops, shapes, begin, threading.get_ident()))
+
+
+def report(launch: Launch) -> None:
+    """Tell all observers of a launch."""
+    for observer in tuple(_observers):
+        observer(launch)
 
 
 def touched_bytes(array: Any) -> int:

@@ -21,10 +21,8 @@ Numba's disk cache holds its machine code. The first two parameters are the rang
 from __future__ import annotations
 
 import ast
-import inspect
 import os
 import struct
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -35,18 +33,19 @@ from typing import Any
 import numpy as np
 
 from kernels import cache as source_cache
-from kernels import launch
+from kernels import launch, template
 from kernels.debug import DEBUG, say
+from kernels.template import function_name, inlined  # noqa: F401  (inlined: for the files of kernels)
 
 # The flags a sum may have. Never nnan or ninf: NaN and infinity behave as in NumPy. Elementwise code gets `contract`
 # alone (fused multiply-add), for reassociation would undo the exact range reductions of exp and its like.
 EXACT = frozenset({"contract"})
 REASSOCIATE = frozenset({"contract", "reassoc", "nsz", "arcp", "afn"})
 
-_lock = threading.RLock()
+_lock = template.lock
 
 
-class Template:
+class Template(template.Template):
     """A kernel's generic source; `template[dtype]` is the `Kernel` for that type, compiled at first use."""
 
     def __init__(
@@ -58,33 +57,13 @@ class Template:
         cost: Callable | None = None,
         name: str = "",
     ) -> None:
-        self.name = name or function.__name__
-        self.function, self.uses, self.fastmath, self.imports, self.cost = function, uses, fastmath, imports, cost
-        self.parameters = [(p.name, str(p.annotation)) for p in inspect.signature(function).parameters.values()]
-        letters = (kind.rstrip("*") for _, kind in self.parameters)
-        self.variables = list(dict.fromkeys(kind for kind in letters if len(kind) == 1 and kind.isupper()))
-        self._made: dict[Any, launch.Kernel] = {}
-        self.__doc__ = function.__doc__
-
-    def __getitem__(self, dtypes: Any) -> launch.Kernel:
-        made = self._made.get(dtypes)
-        if made is None:
-            with _lock:
-                made = self._made.get(dtypes)
-                if made is None:
-                    made = self._made[dtypes] = self._specialise(dtypes)
-        return made
+        super().__init__(function, uses, name)
+        self.fastmath, self.imports, self.cost = fastmath, imports, cost
 
     def _specialise(self, dtypes: Any) -> launch.Kernel:
-        names = [np.dtype(d).name for d in (dtypes if isinstance(dtypes, tuple) else (dtypes,))]
-        if len(names) != len(self.variables):
-            raise TypeError(f"kernel {self.name} has type variables {self.variables}, got {len(names)} types: {names}")
-        types = dict(zip(self.variables, names, strict=True))
-        helpers = [f if isinstance(f, str) else _plain_source(f) for f in self.uses]
-        source = "\n\n".join([*helpers, _plain_source(self.function, self.name)])
-        parameters = [(name, types.get(kind.rstrip("*"), kind.rstrip("*")), kind.endswith("*")) for name, kind in self.parameters]
+        types = self.types(dtypes)
         return compile_kernel(
-            self.name, source, parameters, types, fastmath=self.fastmath, imports=self.imports.format(**types), cost=self.cost
+            self.name, self.source(), self.signature(types), types, self.fastmath, self.imports.format(**types), self.cost
         )
 
 
@@ -93,28 +72,6 @@ def kernel(function: Callable | None = None, **options: Any) -> Any:
     if function is None:
         return lambda f: Template(f, **options)
     return Template(function, **options)
-
-
-def inlined(function: Callable) -> Callable:
-    """Mark a helper of kernels: its source is copied into every kernel that names it in `uses`."""
-    return function
-
-
-@cache
-def _plain_source(function: Callable, name: str = "") -> str:
-    """A function's source without decorators, annotations and docstring, ready to be placed in another module."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    definition = tree.body[0]
-    assert isinstance(definition, ast.FunctionDef)
-    definition.name = name or definition.name
-    is_helper = any(isinstance(d, ast.Name) and d.id == "inlined" for d in definition.decorator_list)
-    definition.decorator_list = [ast.Name("_inlined")] if is_helper else []
-    for argument in definition.args.args:
-        argument.annotation = None
-    definition.returns = None
-    if ast.get_docstring(definition) and len(definition.body) > 1:
-        definition.body.pop(0)
-    return ast.unparse(tree)
 
 
 @cache
@@ -154,7 +111,7 @@ def compile_kernel(
     """
     begin = time.perf_counter()
     suffix = "_".join(types.values())
-    function = _function_name(name, source)
+    function = function_name(name, source)
     text = _module_text(name, source, parameters, types, fastmath, imports, streaming)
     module = source_cache.load_source(f"{name}_{suffix}" if suffix else name, text)
     native = _entry_point(getattr(module, function), parameters)
@@ -163,12 +120,6 @@ def compile_kernel(
     say(1, f"kernel {name} [{suffix}] ready in {(time.perf_counter() - begin) * 1e3:.0f} ms")
     details = (function, parameters, module)
     return launch.Kernel(f"{name}[{suffix}]", "cpu", native, _spread, cost, details)
-
-
-def _function_name(name: str, source: str) -> str:
-    """What the kernel is called in its module: not as the function that it is the loop of, exp and its like."""
-    used = any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(ast.parse(source)))
-    return f"{name}_loop" if used else name
 
 
 def _entry_point(compiled: Any, parameters: Sequence[tuple[str, str, bool]] = ()) -> Callable[..., None]:
@@ -231,7 +182,7 @@ def _module_text(name, source, parameters, types, fastmath, imports, streaming) 
     pipeline = f", pipeline_class=line_by_line({streaming})" if streaming else ""
     decorator = f"@njit(void({signature}), cache=True, no_cfunc_wrapper=True{pipeline}, **OPTIONS)\n"
     before, definition = _split_last_function(source, name)
-    definition = definition.replace(f"def {name}(", f"def {_function_name(name, source)}(", 1)
+    definition = definition.replace(f"def {name}(", f"def {function_name(name, source)}(", 1)
     return f"{header}{variables}\n\n{before}{decorator}{definition}\n"
 
 

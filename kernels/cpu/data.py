@@ -53,3 +53,8 @@ def from_numpy(array: np.ndarray) -> np.ndarray:
 def to_numpy(array: np.ndarray) -> np.ndarray:
     """The array on the host: itself."""
     return array
+
+
+def may_share_memory(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether the elements of two arrays may overlap in memory (their outer bounds do)."""
+    return np.may_share_memory(a, b)

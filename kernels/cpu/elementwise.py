@@ -7,7 +7,6 @@ once and kept as a `Plan`; calls that come the same way again look it up.
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
@@ -17,21 +16,22 @@ import numpy as np
 from kernels import codegen, launch, memory
 from kernels.cpu.compiler import compile_kernel
 from kernels.formula import Formula
-from kernels.layout import (
-    Layout,
-    broadcast_shapes,
-    broadcast_strides,
-    dense_layout,
-    layout_of,
-    memory_order,
-    merge_dimensions,
+from kernels.layout import Layout, broadcast_shapes, layout_of
+from kernels.walk import (
+    Into,
+    Source,
+    Walk,
+    check_kind,
+    check_numbers,
+    check_outputs,
+    compute_dtype,
+    is_number,
+    operations,
+    overwritten,
 )
 
-BOOL = np.dtype(np.bool_)
 _SHORT_ROW = 16  # elements: an inner loop shorter than this costs as much
 _PLANS = 1 << 13  # plans kept; a program with endless new shapes must not fill the memory
-
-Source = Layout | type  # what a plan knows of an operand: an array's layout, or the type of a Python number
 
 
 class Plan:
@@ -44,37 +44,20 @@ class Plan:
     __slots__ = ("call", "items", "kernel", "layouts", "walk", "work")
 
     def __init__(self, formula: Formula, sources: Sequence[Source], compute: np.dtype, into: Into | None = None) -> None:
-        arrays = [s for s in sources if isinstance(s, Layout)]
-        shape = broadcast_shapes(formula.name, *(a.shape for a in arrays))
-        count = len(formula.outputs)
-        if into is None:
-            order = memory_order(arrays, shape)
-            dtype = BOOL if formula.result == "bool" else compute
-            self.layouts = (dense_layout(shape, dtype, order),) * count
-            aliases = (-1,) * count
-        else:
-            self.layouts, aliases = into
-            check_results(formula, self.layouts)
-            order = memory_order(self.layouts, shape)
-        self._choose_loop(formula, sources, compute, aliases, shape, order)
-        self.call = self._caller(len(sources), formula, order)
+        walk = Walk(formula, sources, compute, into)
+        self.layouts = walk.layouts
+        self._choose_loop(formula, sources, compute, walk)
+        self.call = self._caller(len(sources), formula, walk.order)
 
-    def _choose_loop(self, formula, sources, compute, aliases, shape, order) -> None:
-        places = [s for s in sources if isinstance(s, Layout)]
-        places += [o for o, alias in zip(self.layouts, aliases, strict=True) if alias < 0]
-        strides = [broadcast_strides(p, shape) for p in places]
-        sizes, strides = merge_dimensions([shape[a] for a in order], [[s[a] for a in order] for s in strides])
-        inner = [s[-1] if s else 1 for s in strides]
-        letters = iter("v" if step == 1 else "0" if step == 0 else "x" for step in inner)
-        access = "".join(next(letters) if isinstance(s, Layout) else "p" for s in sources)
-        access += "".join(next(letters) if alias < 0 else access[alias] for alias in aliases)
+    def _choose_loop(self, formula: Formula, sources: Sequence[Source], compute: np.dtype, walk: Walk) -> None:
+        sizes, access = walk.sizes, walk.access
         outer = len(sizes) > 1 or "x" in access
         variant = codegen.Variant(
             compute=compute.name,
             inputs=tuple(s.dtype.name if isinstance(s, Layout) else compute.name for s in sources),
             outputs=tuple(o.dtype.name for o in self.layouts),
             access=access,
-            aliases=tuple(aliases),
+            aliases=tuple(walk.aliases),
             outer=outer,
         )
         self.kernel = elementwise_kernel(formula, variant)
@@ -82,7 +65,7 @@ class Plan:
         self.work = (max(sizes[-1], _SHORT_ROW) if outer and sizes else 1) * _weight(formula)
         if 0 in sizes:
             self.items = 0
-        self.walk = _packed_walk(sizes, strides) if outer else None
+        self.walk = _packed_walk(sizes, walk.strides) if outer else None
 
     def _caller(self, arity: int, formula: Formula, order: tuple[int, ...]) -> Callable[..., Any]:
         """`call` for this plan, short where it is the ordinary case: one result, one loop, one thread."""
@@ -114,9 +97,6 @@ class Plan:
             self.kernel(self.items, *arguments, work=self.work)
 
 
-Into = tuple[tuple[Layout, ...], tuple[int, ...]]  # layouts of existing results, and which input each overwrites
-
-
 def _short_caller(arity: int, make: Callable, shape: tuple, dtype: np.dtype, kernel: launch.Kernel, items: int):
     if arity == 1:
 
@@ -145,19 +125,7 @@ def _packed_walk(sizes: Sequence[int], strides: Sequence[Sequence[int]]) -> np.n
 
 def _weight(formula: Formula) -> int:
     """The cost of one element in units of plain arithmetic, roughly: for the decision to use several threads."""
-    return max(1, _operations(formula))
-
-
-_counts: dict[Formula, int] = {}
-
-
-def _operations(formula: Formula) -> int:
-    """Arithmetic operations per element, transcendental functions counted as one each."""
-    if formula not in _counts:
-        from kernels.scalar import render
-
-        _counts[formula] = len(render(formula.outputs)[0])
-    return _counts[formula]
+    return max(1, operations(formula))
 
 
 _kernels: dict[tuple[Formula, codegen.Variant], launch.Kernel] = {}
@@ -170,13 +138,13 @@ def elementwise_kernel(formula: Formula, variant: codegen.Variant) -> launch.Ker
         source, parameters = codegen.elementwise_source(formula, variant)
         name = codegen.identifier(formula)
         types = {"T": variant.compute}
-        cost = _cost_of(_operations(formula), variant)
+        cost = _cost_of(operations(formula), variant)
         streaming = np.dtype(variant.compute).itemsize if codegen.is_streaming(formula, variant) else 0
         _kernels[key] = compile_kernel(name, source, parameters, types, cost=cost, streaming=streaming)
     return _kernels[key]
 
 
-def _cost_of(operations: int, variant: codegen.Variant) -> Callable[..., tuple[int, int]]:
+def _cost_of(per_element: int, variant: codegen.Variant) -> Callable[..., tuple[int, int]]:
     def cost(low: int, high: int, *arguments: Any) -> tuple[int, int]:
         count = high - low
         if variant.outer:
@@ -184,7 +152,7 @@ def _cost_of(operations: int, variant: codegen.Variant) -> Callable[..., tuple[i
             arguments = arguments[1:]
         traffic = sum(launch.touched_bytes(a) for a in arguments if isinstance(a, np.ndarray))
         written = sum(alias >= 0 for alias in variant.aliases) * count * np.dtype(variant.compute).itemsize
-        return count * operations, traffic + written
+        return count * per_element, traffic + written
 
     return cost
 
@@ -242,11 +210,11 @@ def apply(
     if len(operands) != len(formula.inputs):
         raise TypeError(f"{formula.name}: takes {len(formula.inputs)} operands {formula.inputs}, got {len(operands)}")
     given = operands
-    operands = tuple(o if _is_number(o) else _usable(o) for o in operands)
-    compute = np.dtype(dtype) if dtype is not None else _compute_dtype(formula, operands)
+    operands = tuple(o if is_number(o) else _usable(o) for o in operands)
+    compute = np.dtype(dtype) if dtype is not None else compute_dtype(formula, operands)
     check_kind(formula, compute)
     values = formula.prepare(formula.values(parameters))
-    if all(map(_is_number, operands)):
+    if all(map(is_number, operands)):
         operands = (np.asarray(operands[0], compute), *operands[1:])
     if compute.kind in "iu":
         check_numbers(formula, operands, compute)
@@ -265,16 +233,10 @@ def _into(formula, operands, sources, compute, values, out) -> Any:
     """Write the results into existing arrays."""
     outputs = out if isinstance(out, tuple) else (out,)
     shape = broadcast_shapes(formula.name, *[s.shape for s in sources if isinstance(s, Layout)])
-    if len(outputs) != len(formula.outputs) or [o for o in outputs if o.shape != shape]:
-        raise ValueError(
-            f"{formula.name}: out must be {len(formula.outputs)} array(s) of shape {shape}, got "
-            f"{', '.join(str(o.shape) for o in outputs)}"
-        )
-    if [o for o in outputs if not o.flags.writeable]:
-        raise ValueError(f"{formula.name}: out is read-only")
+    check_outputs(formula, outputs, shape)
     if [o for o in outputs if not (o.flags.aligned and o.dtype.isnative)]:
         raise ValueError(f"{formula.name}: out must be aligned and in native byte order; take a fresh array and copy from it")
-    aliases = tuple([_overwritten(o, operands) for o in outputs])
+    aliases = tuple([overwritten(o, operands) for o in outputs])
     for result, alias in zip(outputs, aliases, strict=True):
         for k, operand in enumerate(operands):
             if k != alias and isinstance(operand, np.ndarray) and _overlap(operand, result):
@@ -287,30 +249,10 @@ def _into(formula, operands, sources, compute, values, out) -> Any:
     return out
 
 
-def check_results(formula: Formula, layouts: Sequence[Layout]) -> None:
-    """Raise unless existing results have memory that a kernel can write, each element its own."""
-    for layout in layouts:
-        if not layout.aligned:
-            raise ValueError(f"{formula.name}: out must be aligned and in native byte order; take a fresh array and copy from it")
-        if layout.size and any(step == 0 and size > 1 for size, step in zip(layout.shape, layout.strides, strict=True)):
-            raise ValueError(f"{formula.name}: the elements of out share memory: strides {layout.strides} for {layout.shape}")
-
-
-def _overwritten(output: np.ndarray, operands: Sequence[Any]) -> int:
-    for k, operand in enumerate(operands):
-        if operand is output:
-            return k
-    return -1
-
-
 def _overlap(operand: np.ndarray, output: np.ndarray) -> bool:
     """Whether an operand must be copied: writing the result would change it before it is read, or, where it is the same
     array given a second time, through its other pointer."""
     return operand is output or np.may_share_memory(operand, output)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (bool, int, float)) and not isinstance(value, np.generic)
 
 
 def _usable(array: Any) -> np.ndarray:
@@ -321,32 +263,3 @@ def _usable(array: Any) -> np.ndarray:
     if not array.dtype.isnative or not array.flags.aligned or not layout_of(array).aligned:
         return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
     return array
-
-
-def _compute_dtype(formula: Formula, operands: Sequence[Any]) -> np.dtype:
-    counted = [
-        o for o, name in zip(operands, formula.inputs, strict=True) if name not in formula.booleans
-    ]
-    compute = np.result_type(*counted) if counted else BOOL
-    if formula.kinds == "f" and compute.kind != "f":
-        compute = np.dtype(np.float64)
-    return compute
-
-
-def check_kind(formula: Formula, compute: np.dtype) -> None:
-    """Raise a TypeError unless the formula is defined on the dtype."""
-    if compute.kind not in formula.kinds or compute.itemsize > 8 or compute == np.float16:
-        kinds = {"b": "bool", "i": "signed integers", "u": "unsigned integers", "f": "float32 and float64"}
-        listed = ", ".join(kinds[k] for k in formula.kinds)
-        raise TypeError(f"{formula.name} is not defined on {compute}: it takes {listed}; convert with astype first")
-
-
-def check_numbers(formula: Formula, operands: Sequence[Any], compute: np.dtype) -> None:
-    """Raise unless every Python number fits the integer dtype."""
-    for number in operands:
-        if isinstance(number, numbers.Number) and not isinstance(number, (np.generic, np.ndarray)):
-            if isinstance(number, float):
-                raise TypeError(f"{formula.name}: the float {number} does not fit an operation in {compute}")
-            bounds = np.iinfo(compute)
-            if not bounds.min <= int(number) <= bounds.max:  # type: ignore[arg-type]
-                raise OverflowError(f"{formula.name}: the number {number} is out of bounds for {compute}")

@@ -1,0 +1,66 @@
+"""Arrays made, filled and copied on the GPU, and carried to and from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kernels import formulas
+from kernels.cuda import array as arrays
+from kernels.cuda.array import DeviceArray
+from kernels.cuda.elementwise import apply
+from kernels.formula import define
+from kernels.scalar import variable
+
+_CONSTANT = define("fill", lambda x, *, value: variable("value"), kinds="biuf")
+
+
+def empty(shape: tuple[int, ...], dtype: Any, device: str = "cuda:0") -> DeviceArray:
+    """An uninitialised C-ordered array."""
+    return arrays.empty(tuple(shape), np.dtype(dtype), device)
+
+
+def fill(array: DeviceArray, value: float) -> DeviceArray:
+    """Set every element, and give the array back."""
+    if array.size:
+        kind = bool if array.dtype.kind == "b" else int if array.dtype.kind in "iu" else float
+        apply(formulas.positive, _numbers(kind(value), array), out=array)
+    return array
+
+
+def _numbers(value: float, array: DeviceArray) -> DeviceArray:
+    """One element of the value, broadcast to the array's shape."""
+    host = np.full((1,) * array.ndim, value, array.dtype)
+    return arrays.from_numpy(host, array.device).broadcast_to(array.shape)
+
+
+def copy(array: DeviceArray, dtype: Any = None, out: DeviceArray | None = None) -> DeviceArray:
+    """A C-ordered copy, converted to `dtype` where that is given; or the elements written into `out`, broadcast."""
+    dtype = out.dtype if out is not None else np.dtype(dtype) if dtype is not None else array.dtype
+    if out is None:
+        out = arrays.empty(array.shape, dtype, array.device)
+    elif array.shape != out.shape:
+        array = broadcast(array, out.shape)
+    apply(formulas.positive, array, out=out, dtype=dtype)
+    return out
+
+
+def broadcast(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
+    """A read-only view with the array stretched to a shape; the caller has checked that it fits."""
+    return array.broadcast_to(shape)
+
+
+def from_numpy(array: np.ndarray, device: str = "cuda:0") -> DeviceArray:
+    """The array's elements on the device, C-ordered; the copy goes on while the caller does."""
+    return arrays.from_numpy(array, device)
+
+
+def to_numpy(array: DeviceArray) -> np.ndarray:
+    """The elements on the host, as soon as they are computed."""
+    return array.numpy()
+
+
+def may_share_memory(a: DeviceArray, b: DeviceArray) -> bool:
+    """Whether the elements of two arrays may overlap in memory (their outer bounds do)."""
+    return a.shares_memory(b)
