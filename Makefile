@@ -4,9 +4,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?=
+DEVICE ?= cpu
+EXTRAS ?=
 TESTS ?=
 BENCH ?=
 
+device := $(if $(filter cuda%,$(DEVICE)),$(if $(filter sim%,$(GRADLOOM_CUDA)),simulator,cuda))
 bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check install --quiet --editable
 
@@ -18,12 +21,13 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo 'PYTHON=python3.12 chooses the interpreter; DEMO="--epochs 5", TESTS="-x tests/autograd" and BENCH="..." pass'
-	@echo "arguments on to the demo, pytest and the benchmarks."
+	@echo "arguments on to the demo, pytest and the benchmarks. DEVICE=cuda trains on a GPU, or with GRADLOOM_CUDA=sim in a"
+	@echo "simulator; EXTRAS=inspect installs the CUDA compiler, so that the tests look at the GPU kernels' machine code."
 
-demo: $(VENV)/.examples ## Train a network on handwritten digits: progress, accuracy, a loss curve, a saved model
-	$(bin)/python learn/examples/digits.py $(DEMO)
+demo: $(VENV)/.examples $(addprefix $(VENV)/.,$(device)) ## Train a network on handwritten digits: progress, accuracy, a loss curve, a saved model
+	$(bin)/python learn/examples/digits.py --device $(DEVICE) $(DEMO)
 
-test: $(VENV)/.dev ## All tests
+test: $(VENV)/.dev $(addprefix $(VENV)/.,$(EXTRAS)) ## All tests
 	$(bin)/python -m pytest $(TESTS)
 
 bench: $(VENV)/.dev ## Micro-benchmarks: how fast the kernels and the engine are on this machine
@@ -52,3 +56,8 @@ $(VENV)/.dev: pyproject.toml $(bin)/python
 	@echo "installing what the tests need into $(VENV) ..."
 	@$(pip) ".[dev]"
 	@touch $@ $(VENV)/.examples
+
+$(VENV)/.cuda $(VENV)/.simulator $(VENV)/.inspect: $(VENV)/.%: pyproject.toml $(bin)/python
+	@echo "installing what gradloom[$*] names into $(VENV) ..."
+	@$(pip) ".[$*]"
+	@touch $@

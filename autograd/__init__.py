@@ -9,6 +9,7 @@ tensor([ 5.4366, 22.1672], dtype=float32)
 
 from types import ModuleType as _Module
 
+from autograd import cuda
 from autograd.check import GradcheckError, gradcheck, gradgradcheck
 from autograd.collision import check as _check_for_collision
 from autograd.dtypes import (

@@ -64,8 +64,8 @@ def _numeric(f: Callable, inputs: Sequence[Any], index: int, seeds: Sequence[np.
 def _like(x: Tensor, values: np.ndarray) -> Tensor:
     """The values as a tensor whose memory lies as that of x does, so that the same kernels run."""
     array = x.detach().numpy()
-    if 0 in array.strides or array.size == 0:
-        return asarray(values)
+    if 0 in array.strides or array.size == 0 or x.device != "cpu":
+        return asarray(values, device=x.device)
     memory = np.empty_like(array, order="K") if all(s > 0 for s in array.strides) else np.empty(array.shape)
     memory[...] = values
     return asarray(memory)
@@ -95,7 +95,7 @@ def gradcheck(
         outputs = _outputs(f, prepared)
         seeds = [rng.uniform(0.5, 1.5, o.shape) * rng.choice([-1.0, 1.0], o.shape) for o in outputs]
         checked = [k for k, p in enumerate(prepared) if isinstance(p, Tensor) and p.requires_grad]
-        reached = [(o, asarray(s)) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
+        reached = [(o, asarray(s, device=o.device)) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
         found: Sequence[Tensor | None] = [None] * len(checked)
         if reached:
             found = gradients(

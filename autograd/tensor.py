@@ -97,7 +97,7 @@ class Tensor(Methods):
 
     @property
     def device(self) -> str:
-        """Where the elements are: "cpu"."""
+        """Where the elements are: "cpu", "cuda:0", ..."""
         return self._layout.device
 
     @property

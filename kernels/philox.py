@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from numpy import float32, float64, int32, int64, uint64
+from numpy import float32, float64, int32, int64, nextafter, uint64
 
 
 def inlined(function: Callable) -> Callable:
@@ -247,3 +247,23 @@ def below_wide(word0, word1, word2, word3, span):
     carry3 = (total3 & low_half) + word1 * span_high + (carry2 >> half)
     top = (total3 >> half) + word0 * span_high + (carry3 >> half)
     return select(span == uint64(0), (word0 << half) | word1, top)
+
+
+# --- what every device's kernels are started with --------------------------------------------------------------------
+
+
+def signed(number: int) -> int:
+    """The int64 with the lower 64 bits of a number: what a launch can carry.
+
+    >>> signed(2**64 - 1)
+    -1
+    """
+    number &= 0xFFFFFFFFFFFFFFFF
+    return number - (number >> 63 << 64)
+
+
+def stretch(real: type, low: float, high: float) -> tuple[float, float, float]:
+    """`stretched`'s low, width and last for values in [low, high); low = high stands for that value."""
+    lowest, highest = real(low), real(high)
+    last = max(lowest, nextafter(highest, real(-math.inf)))
+    return float(lowest), float(real(highest - lowest)), float(last)

@@ -19,14 +19,11 @@ import operator
 import os
 import threading
 from collections.abc import Sequence
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from kernels.devices import backend_for
-from kernels.memory import empty
 
 Shape = int | Sequence[int]
 
@@ -140,7 +137,8 @@ class Generator:
             raise ValueError(f"uniform: low must not be above high, got low={low} and high={high}")
         if high - low > _LARGEST[dtype]:
             raise ValueError(f"uniform: high - low must be finite in {dtype}, got low={low} and high={high}")
-        backend, out = _backend(device), empty(shape, dtype)
+        backend = backend_for(device)
+        out = backend.empty(shape, dtype)
         if out.size:
             backend.uniform(out, *self._take(out.size, 4 if dtype == np.float32 else 2), low, high)
         return out
@@ -153,7 +151,8 @@ class Generator:
         mean, std = _finite(mean, "normal: mean", dtype), _finite(std, "normal: std", dtype)
         if std < 0:
             raise ValueError(f"normal: std, the standard deviation, must not be negative, got {std}")
-        backend, out = _backend(device), empty(shape, dtype)
+        backend = backend_for(device)
+        out = backend.empty(shape, dtype)
         if out.size:
             backend.normal(out, *self._take(out.size, 4 if dtype == np.float32 else 2), mean, std)
         return out
@@ -172,7 +171,8 @@ class Generator:
             raise ValueError(
                 f"integers: {dtype} holds {limits.min} to {limits.max}, got low={low} and high={high} (excluded)"
             )
-        backend, out = _backend(device), empty(shape, dtype)
+        backend = backend_for(device)
+        out = backend.empty(shape, dtype)
         span = high - low
         if out.size:
             backend.integers(out, *self._take(out.size, 2 if span <= 1 << 32 else 1), low, span)
@@ -187,7 +187,7 @@ class Generator:
         count = _integer(count, "permutation: count")
         if count < 0:
             raise ValueError(f"permutation: count must not be negative, got {count}")
-        return _backend(device).permutation(count, *self._take(count, 2))
+        return backend_for(device).permutation(count, *self._take(count, 2))
 
     def bernoulli(self, shape: Shape, p: float = 0.5, dtype: Any = np.float32, device: str = "cpu") -> Any:
         """1 with probability p, else 0, in any number type or bool. p = 0 and 1 are exact, others to 2**-33."""
@@ -200,7 +200,8 @@ class Generator:
         return self._mask(shape, 1.0 - p, dtype, 1.0 / (1.0 - p) if p < 1.0 else 0.0, device)
 
     def _mask(self, shape: tuple[int, ...], p: float, dtype: np.dtype, one: float, device: str) -> Any:
-        backend, out = _backend(device), empty(shape, dtype)
+        backend = backend_for(device)
+        out = backend.empty(shape, dtype)
         if out.size:
             backend.mask(out, *self._take(out.size, 4), round(p * 2**32), one)
         return out
@@ -277,12 +278,6 @@ def _probability(p: Any, caller: str) -> float:
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{caller}: p is a probability and must be from 0 to 1, got {p!r}")
     return number
-
-
-@cache
-def _backend(device: str) -> Any:
-    """The device's functions that fill arrays with random numbers."""
-    return import_module(f"{backend_for(device).__name__}.random")
 
 
 # --- the generator that is used when none is named ------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What every test relies on: this checkout's packages, fixed seeds, and memory that shows what was never written."""
 
+import os
 import random
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import autograd
 import kernels
 import nn
 from kernels import memory
+from kernels.cuda import driver
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,6 +19,11 @@ for package in (autograd, kernels, nn):
     if Path(package.__file__).resolve().parents[1] != ROOT:
         # Another distribution has an import package of this name too; the README's section on names says more.
         raise pytest.UsageError(f"the tests of {ROOT} would test {package.__file__}: another {package.__name__} is in the way")
+
+# Without a GPU the tests of device "cuda" run in the simulator.
+if "GRADLOOM_CUDA" not in os.environ and driver.state() == driver.ABSENT:
+    os.environ["GRADLOOM_CUDA"] = "sim:2"
+    driver.state.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy as copies
+import warnings
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def clone(x: Tensor) -> Tensor:
 
 
 def numpy(x: Tensor) -> np.ndarray:
-    """The elements as a NumPy array: the tensor's own memory where it is on the CPU.
+    """The elements as a NumPy array: the tensor's own memory where it is on the CPU, a copy of a GPU's (waits for it).
 
     Raises:
         RuntimeError: the tensor requires grad (outside `no_grad`): changes to the array would not be seen, and
@@ -84,7 +85,32 @@ def as_numpy_array(x: Tensor, dtype: Any = None, copy: bool | None = None) -> np
             f"np.asarray of a tensor that requires grad (shape {x.shape}) would drop its gradient; use t.detach(), or "
             "convert under no_grad()"
         )
+    if copy is False and x.device != "cpu":
+        raise ValueError(f"np.asarray: the elements are on {x.device}, and an array of them is a copy")
     return np.array(backend_for(x.device).to_numpy(x._data), dtype=dtype, copy=copy)
+
+
+def dlpack(x: Tensor, **options: Any) -> Any:
+    """`__dlpack__`: the tensor's memory for another library, without a copy.
+
+    Raises:
+        BufferError: the tensor requires grad, which the other library would not know of: use `x.detach()`.
+    """
+    if x._edge is not None:
+        raise BufferError(f"__dlpack__: this tensor (shape {x.shape}) requires grad; share x.detach()")
+    return x._data.__dlpack__(**options)
+
+
+def dlpack_device(x: Tensor) -> tuple[int, int]:
+    """`__dlpack_device__`: (kind, number), (1, 0) for the CPU."""
+    return x._data.__dlpack_device__()
+
+
+def cuda_array_interface(x: Tensor) -> dict:
+    """`__cuda_array_interface__`, for CuPy, Numba and others; an AttributeError for a tensor on the CPU."""
+    if x._edge is not None:
+        raise RuntimeError(f"__cuda_array_interface__: this tensor (shape {x.shape}) requires grad; share x.detach()")
+    return x._data.__cuda_array_interface__
 
 
 # --- copying and pickling ----------------------------------------------------------------------------------------------
@@ -101,8 +127,18 @@ def _check_leaf(x: Tensor, what: str) -> None:
 def rebuild(cls: type[Tensor], array: np.ndarray, device: str, requires_grad: bool) -> Tensor:
     """A tensor from its pickled parts."""
     out: Tensor = cls.__new__(cls)
-    Tensor.__init__(out, backend_for(device).from_numpy(array), requires_grad)
+    Tensor.__init__(out, _there(array, device), requires_grad)
     return out
+
+
+def _there(array: np.ndarray, device: str) -> Any:
+    """The array on the device it was pickled on; on the CPU, with a warning, where there is no such device."""
+    try:
+        backend = backend_for(device)
+    except ValueError as error:
+        warnings.warn(f"a tensor pickled on {device} is made on the CPU: {error}", stacklevel=3)
+        backend = backend_for("cpu")
+    return backend.from_numpy(array)
 
 
 def reduce(x: Tensor) -> tuple:

@@ -7,19 +7,21 @@ from typing import Any
 import numpy as np
 
 from autograd import dtypes
+from autograd.ops.base import Operation
 from autograd.tensor import Tensor, wrap
 from kernels import backend_for
+from kernels.devices import canonical
 
 _SCALARS = (bool, int, float)
 
 
-def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of the data.
 
     Args:
         data: a number, nested lists, an array, or a tensor (whose history is not kept).
         dtype: by default that of an array; float32 for Python floats, int64 for ints, bool for bools.
-        device: "cpu".
+        device: "cpu", "cuda" or "cuda:N"; by default that of the data, the CPU for what has none.
         requires_grad: whether gradients shall be collected in its `.grad`.
 
     Raises:
@@ -30,12 +32,17 @@ def tensor(data: Any, dtype: Any = None, device: str = "cpu", requires_grad: boo
     >>> ag.tensor([[1.0, 2.0]])
     tensor([[1., 2.]], dtype=float32)
     """
-    source = data._data if isinstance(data, Tensor) else _as_array(data, dtype)
-    if isinstance(data, Tensor) and data.device != device:
-        source = backend_for(data.device).to_numpy(source)
+    if isinstance(data, Tensor):
+        source = data.detach().to(device=device)
+        wanted = dtypes.as_dtype(dtype if dtype is not None else source.dtype)
+        copied = source.device != data.device and wanted == source.dtype
+        return Tensor(source._data if copied else backend_for(source.device).copy(source._data, wanted), requires_grad)
+    foreign = _on_device(data)
+    if foreign is not None:
+        return tensor(foreign, dtype, device, requires_grad)
+    source = _as_array(data, dtype)
     wanted = dtypes.as_dtype(dtype if dtype is not None else source.dtype)
-    backend = backend_for(device)
-    return Tensor(backend.copy(backend.from_numpy(source), wanted), requires_grad=requires_grad)
+    return Tensor(_from_host(source, wanted, device or "cpu"), requires_grad)
 
 
 def asarray(data: Any, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Tensor:
@@ -49,21 +56,42 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None, copy: bool 
     if isinstance(data, Tensor):
         out = data
         if device is not None and device != data.device:
+            if copy is False and canonical(device) != data.device:
+                raise ValueError(f"asarray: moving from {data.device} to {device} needs a copy")
             out = to(out, device=device)
         if dtype is not None and dtypes.as_dtype(dtype) != out.dtype:
             if copy is False:
                 raise ValueError(f"asarray: converting {data.dtype} to {dtypes.as_dtype(dtype)} needs a copy")
             return out.astype(dtype)
         return out.clone() if copy and out is data else out
+    foreign = _on_device(data)
+    if foreign is not None:
+        return asarray(foreign, dtype, device, copy)
     source = _as_array(data, dtype)
     wanted = dtypes.as_dtype(dtype if dtype is not None else source.dtype)
+    place = canonical(device or "cpu")
     shared = isinstance(data, np.ndarray) and source is data and wanted == source.dtype and _is_usable(source)
-    if copy is False and not shared:
+    if copy is False and (not shared or place != "cpu"):
         raise ValueError("asarray: this data cannot be shared without a copy")
-    backend = backend_for(device or "cpu")
-    if shared and not copy:
-        return wrap(backend.from_numpy(source))
-    return wrap(backend.copy(backend.from_numpy(source), wanted))
+    return wrap(source) if shared and not copy and place == "cpu" else wrap(_from_host(source, wanted, place))
+
+
+def _from_host(source: np.ndarray, dtype: np.dtype, device: str) -> Any:
+    """The elements of a host array in memory of their own on a device; converted before they travel."""
+    if canonical(device) == "cpu":
+        return backend_for("cpu").copy(source, dtype)
+    if source.dtype != dtype:
+        source = backend_for("cpu").copy(source, dtype)
+    return backend_for(device).from_numpy(source)
+
+
+def _on_device(data: Any) -> Tensor | None:
+    """A tensor on the memory of another library's array, where that is on a GPU."""
+    if type(data).__module__ == "kernels.cuda.array" or hasattr(data, "__cuda_array_interface__"):
+        from kernels.cuda.array import DeviceArray, from_interface
+
+        return wrap(data if isinstance(data, DeviceArray) else from_interface(data))
+    return None
 
 
 def _is_usable(array: np.ndarray) -> bool:
@@ -126,17 +154,40 @@ def _to_lists(data: Any) -> Any:
 def to(x: Tensor, *targets: Any, dtype: Any = None, device: str | None = None, copy: bool = False) -> Tensor:
     """The tensor on another device or with another dtype, given by position or keyword; itself if nothing changes."""
     for target in targets:
-        if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
+        if isinstance(target, Tensor):  # like that one
+            device, dtype = target.device, target.dtype
+        elif isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
             device = target
         else:
             dtype = target
+    place = x.device if device is None else canonical(device)
     out = x
-    if device is not None and device != x.device:
-        backend_for(device)  # says what is wrong with it
-        raise RuntimeError(f"to: cannot move a tensor from {x.device} to {device}")
-    if dtype is not None and dtypes.as_dtype(dtype) != out.dtype:
+    narrower = dtype is not None and dtypes.as_dtype(dtype).itemsize < out.dtype.itemsize
+    if narrower:  # the shorter elements travel
+        out = out.astype(dtype)
+    if place != out.device:
+        backend_for(place)  # says what is wrong with it
+        out = ToDevice.apply(out, device=place)
+    if dtype is not None and not narrower and dtypes.as_dtype(dtype) != out.dtype:
         out = out.astype(dtype)
     return out.clone() if copy and out is x else out
+
+
+class ToDevice(Operation):
+    """The same elements on another device; the gradient travels back."""
+
+    fresh = True
+
+    def forward(self, x, device):
+        self.before = self.layout.device
+        if "cpu" in (self.before, device):
+            return backend_for(device).from_numpy(self.backend.to_numpy(x))
+        from kernels.cuda.data import to_device
+
+        return to_device(x, device)
+
+    def backward(self, grad):
+        return to(grad, device=self.before)
 
 
 def as_seed(given: Any, output: Tensor, asker: str) -> Tensor:
@@ -244,5 +295,9 @@ def eye(n_rows: int, n_cols: int | None = None, *, k: int = 0, dtype: Any = None
 
 
 def from_dlpack(x: Any) -> Tensor:
-    """A tensor that shares the memory of anything with `__dlpack__` on the CPU."""
+    """A tensor that shares the memory of anything with `__dlpack__`, on the CPU or a CUDA device; never a copy."""
+    if hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) == 2:
+        from kernels.cuda.array import from_dlpack as import_array
+
+        return wrap(import_array(x))
     return asarray(np.from_dlpack(x))

@@ -125,7 +125,11 @@ def setitem(x: Tensor, key: Any, values: Any) -> None:
     sizes = zip(reversed(given.shape), reversed(shape), strict=False)
     if given.ndim > len(shape) or any(mine not in (1, size) for mine, size in sizes):
         raise ValueError(f"setitem: values of shape {given.shape} do not fit the place of shape {shape}")
-    if np.may_share_memory(given._data, x._data):
+    if given.device != x.device:
+        if given.size != 1 or isinstance(values, Tensor):
+            raise RuntimeError(f"setitem: the values are on {given.device}, the tensor on {x.device}; use .to(device)")
+        given = given.to(x.device)
+    if backend_for(x.device).may_share_memory(given._data, x._data):
         given = given.clone()
     recording = grad_mode.get() and (x._edge is not None or given._edge is not None)
     if recording:

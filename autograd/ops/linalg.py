@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from autograd import dtypes
 from autograd.mode import grad_mode
@@ -59,13 +60,12 @@ class Linear(Operation):
             return self._by_operations(grad)
         x_edge, weight_edge, *bias_edge = self.inputs
         g, backend = grad._data, self.backend
-        rows = g if g.ndim == 2 else g.reshape(math.prod(g.shape[:-1]), g.shape[-1])  # (N, out)
+        rows = _rows(g, backend)  # (N, out)
         to_x = to_weight = to_bias = None
         if x_edge is not None:
             to_x = wrap(backend.matmul(g, self.operand(1)._data))
         if weight_edge is not None:
-            x = self.operand(0)._data
-            to_weight = wrap(backend.matmul(rows.T, x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])))
+            to_weight = wrap(backend.matmul(rows.T, _rows(self.operand(0)._data, backend)))
         if bias_edge and bias_edge[0] is not None:
             to_bias = wrap(backend.sum(rows, axis=0))
         return (to_x, to_weight, to_bias)[: len(self.inputs)]
@@ -82,6 +82,14 @@ class Linear(Operation):
         if len(self.inputs) > 2 and self.inputs[2] is not None:
             to_bias = sum_to_shape(rows, (grad.shape[-1],), "linear")
         return (to_x, to_weight, to_bias)[: len(self.inputs)]
+
+
+def _rows(array: Any, backend: Any) -> Any:
+    """The array as a matrix of its rows: a view where the memory allows it."""
+    if array.ndim == 2:
+        return array
+    shape = math.prod(array.shape[:-1]), array.shape[-1]
+    return (array if array.flags.c_contiguous else backend.copy(array)).reshape(shape)
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:

@@ -146,7 +146,16 @@ _OTHERS: dict[str, Any] = {
     "numel": lambda self: self.size,
     "dim": lambda self: self.ndim,
     "cpu": lambda self: creation.to(self, "cpu"),
+    "cuda": lambda self, device=None: creation.to(self, _cuda_device(device)),
+    "__dlpack__": conversion.dlpack,
+    "__dlpack_device__": conversion.dlpack_device,
+    "__cuda_array_interface__": property(conversion.cuda_array_interface),
 }
+
+
+def _cuda_device(device: Any) -> str:
+    """The name of a CUDA device given as a number, a name or not at all."""
+    return "cuda" if device is None else device if isinstance(device, str) else f"cuda:{device.__index__()}"
 
 
 def bind() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from autograd.mode import grad_mode
 from autograd.ops import elementwise as ew
 from autograd.ops.base import Operation, normalize_axis
@@ -175,18 +173,22 @@ class CrossEntropyBackward(Operation):
     def _through_softmax(self, upstream, logits):
         grad = self.operand(0)
         p = softmax(logits, axis=-1)
-        scale = wrap(self._row_scale(logits.dtype))
+        scale = self._row_scale(logits)
         weighted = upstream * p
         return expand_dims(grad * scale, -1) * (weighted - p * sum(weighted, axis=-1, keepdims=True))
 
-    def _row_scale(self, dtype):
+    def _row_scale(self, logits):
         """The factor of the softmax in each row's slope: the sum of its (weighted, smoothed) target distribution."""
         weight, smoothing = self.options.get("weight"), self.options.get("label_smoothing", 0.0)
-        ignored = self.targets == self.options.get("ignore_index", -100)
-        safe = np.where(ignored, 0, self.targets)
-        own = np.ones(len(safe)) if weight is None else weight[safe]
-        spread = 1.0 if weight is None else weight.mean()
-        return np.where(ignored, 0, (1 - smoothing) * own + smoothing * spread).astype(dtype)
+        _, _, own = self.backend.cross_entropy(  # each row's own weight, 0 where it is ignored
+            logits._data, self.targets, weight, self.options.get("ignore_index", -100)
+        )
+        own = wrap(own)
+        if weight is None:
+            return own
+        spread = mean(wrap(weight))
+        ignored = ew.equal(wrap(self.targets), self.options.get("ignore_index", -100))
+        return ew.where(ignored, 0.0, own * (1 - smoothing) + spread * smoothing)
 
 
 # --- functions -------------------------------------------------------------------------------------------------------

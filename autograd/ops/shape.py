@@ -11,6 +11,7 @@ import numpy as np
 
 from autograd.ops.base import Operation, normalize_axes, normalize_axis
 from autograd.tensor import Tensor
+from kernels import backend_for
 from kernels.layout import broadcast_shapes
 
 
@@ -119,7 +120,7 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 def _view_reshapes(array: Any, shape: tuple[int, ...]) -> bool:
     if hasattr(array, "view_reshapes"):
         return array.view_reshapes(shape)
-    return np.may_share_memory(array.reshape(shape), array) if array.size else True
+    return backend_for("cpu").may_share_memory(array.reshape(shape), array) if array.size else True
 
 
 def _resolve(x: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:

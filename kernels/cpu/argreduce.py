@@ -13,8 +13,9 @@ from kernels import launch, memory
 from kernels.cpu.argreduce_kernels import arg_columns, arg_rows
 from kernels.cpu.compiler import REASSOCIATE, Template
 from kernels.cpu.reduce_kernels import TILE, storage
-from kernels.cpu.reduce_operations import NUMBERS, check_array, has_odd_strides
+from kernels.cpu.reduce_operations import check_array, has_odd_strides
 from kernels.layout import merge_dimensions
+from kernels.reduction import NUMBERS, better_place, check_place, place_shape
 
 _INT64 = np.dtype(np.int64)
 
@@ -45,7 +46,7 @@ class _Plan:
     __slots__ = ("shape", "flat", "copy", "kernel", "items", "work", "table", "make")
 
     def __init__(self, name: str, x: np.ndarray, axis: Any, keepdims: bool) -> None:
-        self.shape = _result_shape(name, x.shape, axis, keepdims)
+        self.shape = place_shape(name, x.shape, axis, keepdims)
         self.items = prod(self.shape)
         self.make = memory.maker(self.shape, _INT64)
         self.flat, self.copy = axis is None, has_odd_strides(x)
@@ -54,11 +55,7 @@ class _Plan:
         if self.copy:
             x = x.copy()
         axis = operator.index(axis) % x.ndim
-        if self.items and not x.shape[axis]:
-            raise ValueError(
-                f"{name}: the array of shape {x.shape} has no elements along axis {axis}, so there is no place to name; "
-                "check the shape before"
-            )
+        check_place(name, x.shape, axis)
         strides = [s // x.itemsize for s in x.strides]
         kept = [a for a in range(x.ndim) if a != axis]
         sizes, (steps,) = merge_dimensions([x.shape[a] for a in kept], [[strides[a] for a in kept]])
@@ -89,27 +86,11 @@ class _Plan:
         return out
 
 
-def _result_shape(name: str, shape: tuple[int, ...], axis: Any, keepdims: bool) -> tuple[int, ...]:
-    ndim = len(shape)
-    if axis is None:
-        return (1,) * ndim if keepdims else ()
-    try:
-        number = operator.index(axis)
-    except TypeError:
-        raise TypeError(f"{name}: axis must be None or an integer, got {axis!r}") from None
-    if not -ndim <= number < ndim:
-        raise np.exceptions.AxisError(number, ndim, name)
-    number %= ndim
-    return tuple(1 if a == number else s for a, s in enumerate(shape) if keepdims or a != number)
-
-
 @cache
 def _kernel(name: str, loop: Any, dtype: np.dtype) -> launch.Kernel:
     """The loop for one of the operations and one type."""
-    sign, extreme = (">", "maximum") if name == "argmax" else ("<", "minimum")
-    better = f"v {sign} best"
-    if dtype.kind == "f":
-        better = f"({better}) | ((v != v) & (best == best))"
+    extreme = "maximum" if name == "argmax" else "minimum"
+    better = better_place(name, dtype)
     differs = "(v != best) & (v == v)" if dtype.kind == "f" else "v != best"
     helpers = (
         f"@_inlined\ndef better(v, best):\n    return {better}\n\n"

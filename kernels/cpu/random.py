@@ -25,6 +25,8 @@ from kernels.philox import (
     philox,
     random_words,
     select,
+    signed,
+    stretch,
     stretched,
     uniform_float32,
     uniform_float64,
@@ -223,15 +225,11 @@ def words(out: np.ndarray, key: int, offset: int) -> None:
 
 def uniform(out: np.ndarray, key: int, offset: int, low: float, high: float) -> None:
     """Fill a float32 (four to a block) or float64 (two) array with values in [low, high)."""
-    real = out.dtype.type
-    lowest, highest = real(low), real(high)
-    last = max(lowest, np.nextafter(highest, real(-np.inf)))  # low = high stands for that value
-    width = real(highest - lowest)
     if out.dtype == np.float32:
         run, per_block = random_uniform_float32[()], 4
     else:
         run, per_block = random_uniform_float64[()], 2
-    _run(run, out, per_block, key, offset, float(lowest), float(width), float(last))
+    _run(run, out, per_block, key, offset, *stretch(out.dtype.type, low, high))
 
 
 def normal(out: np.ndarray, key: int, offset: int, mean: float, std: float) -> None:
@@ -286,13 +284,3 @@ def _run(
 ) -> None:
     blocks = -(-out.size // per_block)
     kernel(blocks, out, out.size, signed(key), signed(offset), *arguments, work=work)
-
-
-def signed(number: int) -> int:
-    """The int64 with the lower 64 bits of a number: what a launch can carry.
-
-    >>> signed(2**64 - 1)
-    -1
-    """
-    number &= 0xFFFFFFFFFFFFFFFF
-    return number - (number >> 63 << 64)

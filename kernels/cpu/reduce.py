@@ -8,13 +8,11 @@ result do not depend on the number of threads. float32 and float64 everywhere; i
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
 
 from kernels.cpu.argreduce import extreme_place
-from kernels.cpu.reduce_operations import FLOATS, check_array, run
-from kernels.cpu.reduce_plan import normalise_axes
+from kernels.cpu.reduce_operations import check_array, run
+from kernels.reduction import FLOATS, check_correction, check_order, normalise_axes
 
 Axis = int | tuple[int, ...] | None
 
@@ -174,8 +172,7 @@ def std(x: np.ndarray, axis: Axis = None, correction: float = 0.0, keepdims: boo
 
 
 def _spread(name: str, x: np.ndarray, axis: Axis, correction: float, keepdims: bool) -> np.ndarray:
-    if isinstance(correction, bool) or not isinstance(correction, numbers.Real):
-        raise TypeError(f"{name}: correction must be a number, got {correction!r}")
+    check_correction(name, correction)
     check_array(name, x, FLOATS)
     axes = normalise_axes(name, axis, x.ndim)
     if not x.size:
@@ -196,8 +193,7 @@ def norm(x: np.ndarray, ord: float = 2, axis: Axis = None, keepdims: bool = Fals
     >>> float(reduce.norm(np.array([3.0, 4.0]))), float(reduce.norm(np.array([3.0, -4.0]), ord=1))
     (5.0, 7.0)
     """
-    if isinstance(ord, bool) or not isinstance(ord, numbers.Real) or ord != ord:
-        raise ValueError(f"norm: ord must be a number such as 1, 2, 0, numpy.inf or -numpy.inf, got {ord!r}")
+    check_order(ord)
     check_array("norm", x, FLOATS)
     if ord in (0, 1, 2, np.inf, -np.inf):
         return run(f"norm {ord:g}", x, axis, keepdims)

@@ -1,7 +1,6 @@
-"""The loops of all reductions: one along rows, one down columns; and the formulas that are put into them.
+"""The loops of all reductions: one along rows, one down columns.
 
-A reduction is prepare -> combine -> finish: `sum` is v, a + b, total; the Euclidean norm is v*v, a + b, sqrt(total). The
-four lines of an `Operation` are put into two generic loops:
+The four lines of an `Operation` (`kernels.reduction`) are put into two generic loops:
 
 - `along_rows`: each output combines runs of elements that lie next to each other (or a stride apart). Blocks of 1024
   run in vector registers, the blocks' results are combined pairwise: the error of a sum grows with log(n).
@@ -11,12 +10,11 @@ four lines of an `Operation` are put into two generic loops:
 What is where comes as a table of integers, made once per layout by `reduce_plan`: sizes and strides in elements.
 """
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from kernels import launch
 from kernels.cpu.compiler import REASSOCIATE, Template
+from kernels.reduction import Operation
 
 # Shared with reduce_plan, which guarantees what the scratch memory below relies on.
 BLOCK = 1024  # elements of a row that are summed in registers before they become one term of a pairwise sum
@@ -25,53 +23,21 @@ TILE = 512  # columns
 ROWS_PER_ITEM = 8192  # at most, in down_columns: 128 blocks, so 8 tiles of pairwise totals
 # ruff: noqa: F821  (T, A, scratch, prepare, combine, ... are names of the generated module)
 
-_IMPORTS = "import numpy as np\nfrom kernels.cpu.scratch import scratch"
+_IMPORTS = "from math import inf\nfrom kernels.cpu.scratch import scratch"
 _EXACT = (
     '_exact = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **{**OPTIONS, "fastmath": {"contract"}})\n\n'
 )
 
 
-@dataclass(frozen=True)
-class Operation:
-    """A reduction in four lines of source over T (elements) and A (totals).
-
-    `prepare` may use v, and first and second: two numbers per output that the caller gives (a mean, a maximum, ...).
-    `finish` may use total, first and divisor. `identity` changes nothing when combined; `empty` is the result for no
-    elements, None where there is none. `weight` is the cost of one element in units of plain arithmetic.
-    """
-
-    name: str
-    prepare: str = "A(v)"
-    combine: str = "A(a + b)"
-    finish: str = "total"
-    identity: str = "A(0)"
-    empty: float | int | None = 0
-    settled: str = "False"
-    weight: int = 1
-
-    @property
-    def partial(self) -> "Operation":
-        """The operation on a part of the elements: everything but the finish."""
-        if self.finish in ("total", "total / divisor"):
-            return self
-        return replace(self, name=f"{self.name}_partial", finish="total")
-
-    @property
-    def combined(self) -> "Operation":
-        """The operation on the results of parts."""
-        if self.prepare == "A(v)":
-            return self
-        return replace(self, name=f"{self.name}_combined", prepare="v", weight=1)
-
-    def helpers(self) -> str:
-        """The lines as functions that a loop calls. What is combined may be reordered, the rest is left as written."""
-        return (
-            f"{_EXACT}@_inlined\ndef combine(a, b):\n    return {self.combine}\n\n"
-            f"@_inlined\ndef identity():\n    return {self.identity}\n\n"
-            f"@_exact\ndef prepare(v, first, second):\n    return {self.prepare}\n\n"
-            f"@_exact\ndef finish(total, first, divisor):\n    return {self.finish}\n\n"
-            f"@_exact\ndef settled(total):\n    return {self.settled}\n"
-        )
+def _helpers(operation: Operation) -> str:
+    """The lines as functions that a loop calls. What is combined may be reordered, the rest is left as written."""
+    return (
+        f"{_EXACT}@_inlined\ndef combine(a, b):\n    return {operation.combine}\n\n"
+        f"@_inlined\ndef identity():\n    return {operation.identity}\n\n"
+        f"@_exact\ndef prepare(v, first, second):\n    return {operation.prepare}\n\n"
+        f"@_exact\ndef finish(total, first, divisor):\n    return {operation.finish}\n\n"
+        f"@_exact\ndef settled(total):\n    return {operation.settled}\n"
+    )
 
 
 _kernels: dict[tuple, launch.Kernel] = {}
@@ -93,7 +59,7 @@ def _specialised(loop, suffix: str, operation: Operation, dtype: np.dtype, resul
     if kernel is None:
         template = Template(
             loop,
-            uses=[operation.helpers()],
+            uses=[_helpers(operation)],
             fastmath=REASSOCIATE,
             imports=_IMPORTS,
             name=f"{operation.name}_{suffix}",

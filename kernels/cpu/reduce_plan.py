@@ -6,8 +6,7 @@ reductions with few outputs are cut into parts of fixed size, and the parts' res
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -18,36 +17,17 @@ from kernels.cpu.reduce_kernels import (
     BLOCK_ROWS,
     ROWS_PER_ITEM,
     TILE,
-    Operation,
     column_kernel,
     row_kernel,
 )
 from kernels.layout import merge_dimensions
+from kernels.reduction import Operation
 
 Dimension = tuple[int, int]  # size and stride in elements
 
 ITEMS = 16  # work items that a long reduction is cut into at least, for the threads to share
 PART = 1 << 16  # elements of such an item: enough to be worth a thread's while
 _NARROW = 4  # columns: below this, walking down one column at a time is faster
-
-
-def normalise_axes(name: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """The axes as sorted numbers from 0 to ndim - 1; None means all. Errors name the function and the axes."""
-    if axis is None:
-        return tuple(range(ndim))
-    given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
-    axes = []
-    for one in given:
-        try:
-            number = operator.index(one)  # pyright: ignore[reportArgumentType]
-        except TypeError:
-            raise TypeError(f"{name}: axis must be None, an integer or a tuple of integers, got {axis!r}") from None
-        if not -ndim <= number < ndim:
-            raise np.exceptions.AxisError(number, ndim, name)
-        axes.append(number % ndim)
-    if len(set(axes)) != len(axes):
-        raise ValueError(f"{name}: axis {axis!r} names a dimension twice for an array of {ndim} dimensions")
-    return tuple(sorted(axes))
 
 
 class Plan:

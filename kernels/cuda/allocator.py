@@ -95,10 +95,11 @@ class Block:
 class _Piece:
     """A part of a slab, free or lent, and its neighbours there. A slab is its pieces: the first has no `previous`."""
 
-    __slots__ = ("free", "next", "pointer", "pool", "previous", "size", "small")
+    __slots__ = ("asked", "free", "next", "pointer", "pool", "previous", "size", "small")
 
     def __init__(self, pointer: int, size: int, small: bool) -> None:
         self.pointer, self.size, self.small = pointer, size, small
+        self.asked = size  # by who has it or had it last: less than its size where the rest was too little to be cut off
         self.free = False
         self.pool: Any = None  # the stream it is kept for while it is free
         self.previous: _Piece | None = None
@@ -112,13 +113,14 @@ class CachingAllocator:
     """
 
     def __init__(self, runtime: Any, device: int = 0) -> None:
-        self.runtime, self.device = runtime, device
+        self.runtime, self.device, self.name = runtime, device, device_name(device)
         self.exact = bool(runtime.is_simulated)
         self.forked = False
         self._allocated = self._peak = self._reserved = 0
         self._slabs: dict[int, tuple[_Piece, int]] = {}  # by address: the first piece, and the slab's size
         # Free pieces by (stream, small), each list sorted by size and address.
         self._free: dict[tuple[Any, bool], list[tuple[int, int, _Piece]]] = {}
+        self._recent: dict[tuple[Any, int], list[_Piece]] = {}  # by (stream, bytes asked): came back, not yet merged
         self._returned: deque[tuple[_Piece, Any, set | None]] = deque()
         self._lock = threading.RLock()
         _all.add(self)
@@ -139,7 +141,7 @@ class CachingAllocator:
         size = nbytes if self.exact else -(-nbytes // ROUNDING) * ROUNDING
         try:
             piece = self._take(size, stream, self._slab_size(size))
-        except OutOfMemory:
+        except (OutOfMemory, MemoryError):
             piece = self._take_after_flush(nbytes, size, stream)
         block.pointer, block.returned, block.piece = piece.pointer, self._returned, piece
         if Poison.on or self.exact:
@@ -151,19 +153,26 @@ class CachingAllocator:
         with self._lock:
             if self._returned:
                 self._take_back()
-            free = self._free.get((stream, small))
-            index = bisect_left(free, (size,)) if free else 0  # best fit: the smallest that is large enough
-            if free and index < len(free):
-                piece = free.pop(index)[2]
-                piece.free = False
-            else:
-                piece = self._new_slab(slab_size, small)
-            rest = piece.size - size
-            if rest >= (ROUNDING if small else SMALL_REQUEST) and not self.exact:
-                self._split(piece, size, stream)
+            recent = self._recent.get((stream, size))
+            piece = recent.pop() if recent else self._best_fit(size, small, stream, slab_size)
             self._allocated += piece.size
             if self._allocated > self._peak:
                 self._peak = self._allocated
+        return piece
+
+    def _best_fit(self, size: int, small: bool, stream: Any, slab_size: int) -> _Piece:
+        """A piece cut from the smallest free one that is large enough, or from a new slab."""
+        self._merge_recent()
+        free = self._free.get((stream, small))
+        index = bisect_left(free, (size,)) if free else 0
+        if free and index < len(free):
+            piece = free.pop(index)[2]
+            piece.free = False
+        else:
+            piece = self._new_slab(slab_size, small)
+        if piece.size - size >= (ROUNDING if small else SMALL_REQUEST) and not self.exact:
+            self._split(piece, size, stream)
+        piece.asked = size
         return piece
 
     def _slab_size(self, size: int) -> int:
@@ -195,14 +204,14 @@ class CachingAllocator:
             self._flush(stream)
             try:
                 return self._take(size, stream, size if self.exact else -(-size // OWN_SLAB_ROUNDING) * OWN_SLAB_ROUNDING)
-            except OutOfMemory:
+            except (OutOfMemory, MemoryError):
                 raise OutOfMemoryError(self._explain(nbytes)) from None
 
     def _explain(self, nbytes: int) -> str:
         free, total = self.runtime.memory_info(self.device)
         others = max(total - free - self._reserved, 0)
         return (
-            f"could not allocate {_mib(nbytes)} ({nbytes:,} bytes) on {device_name(self.device)}: of {_mib(total)}, "
+            f"could not allocate {_mib(nbytes)} ({nbytes:,} bytes) on {self.name}: of {_mib(total)}, "
             f"{_mib(free)} are free, {_mib(self._allocated)} in use by arrays, {_mib(self._reserved - self._allocated)} cached "
             f"between them in pieces too small for this, {_mib(others)} taken by other libraries and programs; use smaller "
             "batches, autograd.checkpoint or no_grad, free tensors and graphs that are no longer needed, or end other programs"
@@ -211,7 +220,7 @@ class CachingAllocator:
     # --- coming back ---------------------------------------------------------------------------------------------------
 
     def _take_back(self) -> None:
-        """Make free what has been returned since the last time; with the lock held."""
+        """Have what was returned since the last time; with the lock held."""
         returned = self._returned
         while returned:
             piece, stream, streams = returned.popleft()
@@ -223,14 +232,21 @@ class CachingAllocator:
                 for other in streams:
                     if other is not stream:
                         self.runtime.wait(stream, other)
-            before, after = piece.previous, piece.next
-            if before is not None and before.free and before.pool is stream:
-                self._forget(before)
-                piece = self._merge(before, piece)
-            if after is not None and after.free and after.pool is stream:
-                self._forget(after)
-                piece = self._merge(piece, after)
-            self._keep(piece, stream)
+            self._recent.setdefault((stream, piece.asked), []).append(piece)
+
+    def _merge_recent(self) -> None:
+        """Make free what came back, one piece with its free neighbours: only when no piece that came back fits as it is."""
+        for (stream, _), pieces in self._recent.items():
+            for piece in pieces:
+                before, after = piece.previous, piece.next
+                if before is not None and before.free and before.pool is stream:
+                    self._forget(before)
+                    piece = self._merge(before, piece)
+                if after is not None and after.free and after.pool is stream:
+                    self._forget(after)
+                    piece = self._merge(piece, after)
+                self._keep(piece, stream)
+        self._recent.clear()
 
     def _keep(self, piece: _Piece, stream: Any) -> None:
         piece.free, piece.pool = True, stream
@@ -256,6 +272,7 @@ class CachingAllocator:
     def _flush(self, stream: Any = None) -> None:
         """Give whole free slabs back, and let `stream` have all other free pieces, since nothing uses them any more."""
         self._take_back()
+        self._merge_recent()
         self.runtime.synchronize(self.device)
         self._free.clear()
         for first, _ in list(self._slabs.values()):
@@ -325,18 +342,19 @@ class CachingAllocator:
         """The allocator's state as a table."""
         with self._locked():
             self._take_back()
+            self._merge_recent()
             pieces = [piece for first, _ in self._slabs.values() for piece in _pieces(first)]
             free = [piece.size for piece in pieces if piece.free]
             room, total = self.runtime.memory_info(self.device)
             rows = [
-                ("in use by arrays", self._allocated, f"{len(pieces) - len(free)} blocks"),
+                ("in use by arrays", self._allocated, _count(len(pieces) - len(free), "block")),
                 ("at most so far", self._peak, ""),
-                ("cached", self._reserved - self._allocated, f"{len(free)} pieces, the largest {_mib(max(free, default=0))}"),
-                ("held from the device", self._reserved, f"{len(self._slabs)} slabs"),
+                ("cached", self._reserved - self._allocated, f"{_count(len(free), 'piece')}, up to {_mib(max(free, default=0))}"),
+                ("held from the device", self._reserved, _count(len(self._slabs), "slab")),
                 ("free on the device", room, f"of {_mib(total)}"),
             ]
         lines = [f"{label:<22}{_mib(count):>16}  {note}".rstrip() for label, count, note in rows]
-        return "\n".join([f"memory of {device_name(self.device)}", *lines])
+        return "\n".join([f"memory of {self.name}", *lines])
 
 
 def _pieces(first: _Piece) -> list[_Piece]:
@@ -344,6 +362,10 @@ def _pieces(first: _Piece) -> list[_Piece]:
     while (after := found[-1].next) is not None:
         found.append(after)
     return found
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _mib(nbytes: int) -> str:

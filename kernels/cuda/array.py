@@ -391,8 +391,14 @@ def empty(
         raise ValueError(f"negative dimensions are not allowed: {shape}")
     if source is None:
         source = allocator(parse_device(device))
-    block = source.allocate(prod(shape) * dtype.itemsize, source.runtime.stream(source.device))
-    return _make(block, block.pointer, shape, dense_strides(shape, dtype.itemsize), dtype, device_name(source.device), True)
+    return _empty(shape, dtype, source)
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype, source: CachingAllocator) -> DeviceArray:
+    """`empty` of a shape and a dtype that are known to be right."""
+    item = dtype.itemsize
+    block = source.allocate(prod(shape) * item, source.runtime.stream(source.device))
+    return _make(block, block.pointer, shape, dense_strides(shape, item), dtype, source.name, True)
 
 
 def from_numpy(array: Any, device: str | int = "cuda:0", source: CachingAllocator | None = None) -> DeviceArray:
@@ -408,7 +414,7 @@ def from_numpy(array: Any, device: str | int = "cuda:0", source: CachingAllocato
     return made
 
 
-def from_interface(obj: Any, device: str | int = "cuda:0", runtime: Any = None) -> DeviceArray:
+def from_interface(obj: Any, device: str | int | None = None, runtime: Any = None) -> DeviceArray:
     """An array on the memory of anything with `__cuda_array_interface__`: no copy, and it keeps that object alive."""
     from kernels.cuda import dlpack
 

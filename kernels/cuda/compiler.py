@@ -167,7 +167,9 @@ class Kernel(launch.Kernel):
         from kernels.cuda.inspection import compile_ptx
 
         function, signature = self.compiled()
-        text, entry = compile_ptx(function, signature, self.threads, capability)
+        # MIN_BLOCKS: so many blocks shall find room on a multiprocessor, which bounds the registers of a thread.
+        blocks = self.constants.get("MIN_BLOCKS")
+        text, entry = compile_ptx(function, signature, (self.threads, blocks) if blocks else self.threads, capability)
         return text.replace(entry, self.function)
 
     def cubin(self, capability: tuple[int, int] = (9, 0)) -> bytes:

@@ -13,7 +13,8 @@ from kernels.cuda.elementwise import apply
 from kernels.formula import define
 from kernels.scalar import variable
 
-_CONSTANT = define("fill", lambda x, *, value: variable("value"), kinds="biuf")
+# The kernel's load of x is dead and left out by the compiler.
+_FILL = define("fill", lambda x, *, value: variable("value"), kinds="biuf")
 
 
 def empty(shape: tuple[int, ...], dtype: Any, device: str = "cuda:0") -> DeviceArray:
@@ -25,14 +26,8 @@ def fill(array: DeviceArray, value: float) -> DeviceArray:
     """Set every element, and give the array back."""
     if array.size:
         kind = bool if array.dtype.kind == "b" else int if array.dtype.kind in "iu" else float
-        apply(formulas.positive, _numbers(kind(value), array), out=array)
+        apply(_FILL, array, out=array, value=kind(value))
     return array
-
-
-def _numbers(value: float, array: DeviceArray) -> DeviceArray:
-    """One element of the value, broadcast to the array's shape."""
-    host = np.full((1,) * array.ndim, value, array.dtype)
-    return arrays.from_numpy(host, array.device).broadcast_to(array.shape)
 
 
 def copy(array: DeviceArray, dtype: Any = None, out: DeviceArray | None = None) -> DeviceArray:
@@ -64,3 +59,19 @@ def to_numpy(array: DeviceArray) -> np.ndarray:
 def may_share_memory(a: DeviceArray, b: DeviceArray) -> bool:
     """Whether the elements of two arrays may overlap in memory (their outer bounds do)."""
     return a.shares_memory(b)
+
+
+def to_device(array: DeviceArray, device: str) -> DeviceArray:
+    """A C-ordered copy on another CUDA device (or the same)."""
+    source = array if array.flags.c_contiguous else copy(array)
+    out = arrays.empty(source.shape, source.dtype, device)
+    if source.size:
+        runtime = out.block.runtime
+        here, there = runtime.stream(source.block.device), out.block.stream
+        source.block.use_on(here)
+        if here is not there:
+            runtime.wait(here, there)  # only then is the new memory free
+        runtime.copy(out.pointer, source.pointer, source.nbytes, here)
+        if here is not there:
+            runtime.wait(there, here)
+    return out

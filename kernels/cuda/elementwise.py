@@ -14,7 +14,7 @@ import numpy as np
 
 from kernels import launch
 from kernels.codegen import identifier
-from kernels.cuda.array import DeviceArray, empty
+from kernels.cuda.array import DeviceArray, empty, from_interface
 from kernels.cuda.compiler import Kernel, dtype_name
 from kernels.cuda.elementwise_source import Variant, elementwise_source
 from kernels.formula import Formula
@@ -122,7 +122,7 @@ class Plan:
 
 def _end(array: DeviceArray, done: int, access: str) -> DeviceArray:
     """A dense array without its first elements, in memory's order."""
-    return array if access == "0" else array.from_element(done)
+    return array if access == "0" else array._view(array.pointer + done * array.itemsize, (1,), (array.itemsize,))
 
 
 def _variants(formula: Formula, sources: Sequence[Source], compute: np.dtype, walk: Walk) -> list[Variant]:
@@ -215,11 +215,9 @@ def apply(
     Arguments, results and errors are those of `kernels.cpu.elementwise.apply`; operands are DeviceArrays of one device (or
     anything with `__cuda_array_interface__`), float16 and bfloat16 among them.
     """
-    from kernels.cuda.array import as_device_array
-
     if len(operands) != len(formula.inputs):
         raise TypeError(f"{formula.name}: takes {len(formula.inputs)} operands {formula.inputs}, got {len(operands)}")
-    operands = tuple(o if is_number(o) else as_device_array(o, formula.name) for o in operands)
+    operands = tuple(o if is_number(o) else _as_array(o, formula.name) for o in operands)
     if all(map(is_number, operands)):
         raise TypeError(f"{formula.name}: at least one operand must be an array, got Python numbers alone")
     stand_ins = [o if is_number(o) else np.empty(0, o.dtype) if o.dtype.kind != "V" else o for o in operands]
@@ -236,6 +234,18 @@ def apply(
     if out is None:
         return plan_for(formula.hoisted, sources, compute).call(*operands, *values)
     return _into(formula, operands, sources, compute, values, out)
+
+
+def _as_array(operand: Any, name: str) -> DeviceArray:
+    """The operand as a device array, its memory shared."""
+    if isinstance(operand, DeviceArray):
+        return operand
+    if hasattr(operand, "__cuda_array_interface__"):
+        return from_interface(operand)
+    raise TypeError(
+        f"{name}: operands are arrays on the device and Python numbers, got {type(operand).__name__}; bring arrays there with "
+        "kernels.cuda.from_numpy"
+    )
 
 
 def _promoted(formula: Formula, operands: Sequence[Any]) -> np.dtype:
@@ -258,7 +268,9 @@ def _into(formula, operands, sources, compute, values, out) -> Any:
     for result, alias in zip(outputs, aliases, strict=True):
         for k, operand in enumerate(operands):
             if k != alias and isinstance(operand, DeviceArray) and (operand is result or operand.shares_memory(result)):
-                copy = operand.copy()
+                from kernels.cuda.data import copy as copied
+
+                copy = copied(operand)
                 operands = (*operands[:k], copy, *operands[k + 1 :])
                 sources = (*sources[:k], layout_of(copy), *sources[k + 1 :])
     plan = plan_for(formula.hoisted, sources, compute, (tuple([layout_of(o) for o in outputs]), aliases))

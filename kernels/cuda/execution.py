@@ -65,7 +65,8 @@ class Thread:
         self.copies: list = []  # asynchronous copies not yet committed
         self.groups: list[list] = []  # committed groups of them, oldest first
         self.resolve: Any = None
-        self.payload = self.result = None
+        self.payload: Any = None
+        self.result: Any = None
         self.mask = self.site = 0
 
 
@@ -76,7 +77,7 @@ class Current:
         self.thread: Any = None  # a Thread while a kernel runs
         self.switch: Any = None  # gives control back to the scheduler; None where threads run as plain calls
         self.name = ""
-        self.block = (0, 0, 0)
+        self.block: tuple[int, int, int] = (0, 0, 0)
         self.function: Any = None
         self.arguments: tuple = ()
         self.log: list[int] = []  # accesses to shared memory since the last barrier, see races.py

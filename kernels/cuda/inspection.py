@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -66,7 +67,7 @@ def compile_ptx(
     cc: Capability = (9, 0),
     contract: bool = True,
 ) -> tuple[str, str]:
-    """A kernel's PTX and the name of its entry.
+    """A kernel's PTX and the name of its entry, the function's name and "_kernel".
 
     Args:
         function: the kernel, a plain Python function.
@@ -77,12 +78,18 @@ def compile_ptx(
     """
     cuda = driver.numba_cuda()
     with offline(cc, contract):
-        ptx, _ = cuda.compile(
-            function, signature, device=False, abi="numba", cc=cc, output="ptx", launch_bounds=threads
-        )
+        ptx, _ = cuda.compile(function, signature, device=False, abi="numba", cc=cc, output="ptx", launch_bounds=threads)
     entry = re.search(r"\.entry\s+([\w$]+)", ptx)
     assert entry is not None
-    return ptx, entry[1]
+    return _with_stable_names(ptx, entry[1], f"{function.__name__}_kernel")
+
+
+def _with_stable_names(ptx: str, entry: str, name: str) -> tuple[str, str]:
+    """PTX without Numba's running numbers, so that a kernel has the same text in every process, and a readable name."""
+    ptx = re.sub(r"^\.common \.global \S+ \d+ \.u64 _ZN08NumbaEnv.*\n", "", ptx, flags=re.MULTILINE)
+    arrays = list(dict.fromkeys(re.findall(r"\b_cudapy_smem_\d+\b", ptx)))
+    ptx = re.sub(r"\b_cudapy_smem_\d+\b", lambda found: f"shared_{arrays.index(found[0])}", ptx)
+    return ptx.replace(entry, name), name
 
 
 def architecture(cc: Capability) -> str:
@@ -95,7 +102,7 @@ class Report:
     """What ptxas tells of a kernel. All but `registers` (per thread) and `barriers` is in bytes.
 
     spill_stores, spill_loads: what had to leave the registers, and `stack`, where it went (also arrays with a computed
-    index). shared: shared memory of a block, as far as its size is known when compiling.
+    index). shared: a block's shared arrays of fixed size; the 1024 bytes that the system takes are not counted.
     """
 
     registers: int
@@ -114,15 +121,15 @@ def link(ptx: str, arch: str = "sm_90") -> tuple[bytes, Report]:
     """
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
-    linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=LinkerOptions(arch=arch, ptxas_options=["-v"]))
     try:
+        linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=LinkerOptions(arch=arch, ptxas_options=["-v"]))
         cubin = bytes(linker.link("cubin").code)
-    except Exception as error:
-        raise RuntimeError(f"ptxas does not accept this PTX for {arch}:\n{linker.get_error_log() or error}") from error
-    return cubin, _report(linker.get_info_log())
+    except Exception as error:  # whose message ends with ptxas's own
+        raise RuntimeError(f"ptxas does not accept this PTX for {arch}:\n{error}") from error
+    return cubin, _report(linker.get_info_log(), cubin, arch)
 
 
-def _report(log: str) -> Report:
+def _report(log: str, cubin: bytes, arch: str) -> Report:
     def number(pattern: str) -> int:
         found = re.search(pattern, log)
         return int(found[1]) if found else 0
@@ -132,9 +139,20 @@ def _report(log: str) -> Report:
         spill_stores=number(r"(\d+) bytes spill stores"),
         spill_loads=number(r"(\d+) bytes spill loads"),
         stack=number(r"(\d+) bytes stack frame"),
-        shared=number(r"(\d+) bytes smem"),
+        shared=_shared_bytes(cubin, reserved=1024 if int(re.sub(r"\D", "", arch)) >= 90 else 0),
         barriers=number(r"used (\d+) barriers"),
     )
+
+
+def _shared_bytes(cubin: bytes, reserved: int) -> int:
+    """The size of the section .nv.shared.KERNEL: numba-cuda's arrays are placed when linking, too late for ptxas's log."""
+    (table,) = struct.unpack_from("<Q", cubin, 0x28)
+    size, count, names = struct.unpack_from("<HHH", cubin, 0x3A)
+    sections = [struct.unpack_from("<IIQQQQ", cubin, table + size * k) for k in range(count)]
+    texts = sections[names][4]  # where the names lie in the file
+    found = {cubin[texts + name : cubin.index(0, texts + name)]: length for name, _, _, _, _, length in sections}
+    total = sum(length for name, length in found.items() if re.match(rb"\.nv\.shared\.(?!reserved)", name))
+    return max(total - reserved, 0)
 
 
 @cache
@@ -173,4 +191,4 @@ def mnemonics(cubin: bytes) -> Counter[str]:
 
 def has_float64_arithmetic(cubin: bytes) -> bool:
     """Whether anything is calculated in float64, or converted from or to it: 1/2 (H200) to 1/64 of float32's speed."""
-    return any(re.match(r"D(ADD|MUL|FMA|SETP|MNMX)\b|[FI]2[FI]\S*\.F64|MUFU\.\w+64H", name) for name in mnemonics(cubin))
+    return any(re.match(r"D(ADD|MUL|FMA|SETP|MNMX)\b|(F2F|F2I|I2F|FRND)\S*\.F64|MUFU\.\w+64H", name) for name in mnemonics(cubin))

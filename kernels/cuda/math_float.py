@@ -13,9 +13,12 @@ import numpy as np
 from kernels.cuda.ptx import (
     bits_of_float32,
     bits_of_float64,
+    float32,
     float32_of_bits,
     float64_of_bits,
+    fused_multiply_add,
     inlined,
+    int32,
     select,
     square_root,
 )  # fmt: skip
@@ -70,6 +73,28 @@ def _extremum(name: str, real: types.Type) -> Callable:
     return extremum_float64
 
 
+def _log10_float32(log):
+    """log10 for float32; libdevice's is 1 ulp off at 10**9."""
+    SMALLEST, SCALE, ZERO, INFINITY, NOT_A_NUMBER = (np.float32(v) for v in (2.0**-126, 2.0**24, 0, np.inf, np.nan))
+    INVERSE_LN10 = np.float32(0.4342944819032518)
+    LOG10_2_HIGH = np.float32(0.301025390625)  # 11 bits: a multiple is exact
+    LOG10_2_LOW = np.float32(4.605038981195214e-06)
+
+    @inlined
+    def log10(x):
+        """n*log10(2) + log(f)/ln(10) for x = 2**n * f: exact for powers of ten."""
+        is_small = x < SMALLEST
+        bits = bits_of_float32(select(is_small, x * SCALE, x))
+        exponent = int32(int32(bits - int32(0x3F3504F3)) >> int32(23))  # sqrt(1/2) <= f < sqrt(2)
+        f = float32_of_bits(int32(bits - int32(exponent << int32(23))))
+        n = float32(int32(exponent - select(is_small, int32(24), int32(0))))
+        value = fused_multiply_add(n, LOG10_2_HIGH, fused_multiply_add(n, LOG10_2_LOW, log(f) * INVERSE_LN10))
+        special = select(x == ZERO, -INFINITY, select(x < ZERO, NOT_A_NUMBER, x))
+        return select((x > ZERO) & (x < INFINITY), value, special)
+
+    return log10
+
+
 def float_functions(dtype_name: str) -> dict[str, Callable]:
     """The functions by bare name for float32 or float64."""
     real = getattr(types, dtype_name)
@@ -83,6 +108,9 @@ def float_functions(dtype_name: str) -> dict[str, Callable]:
     made |= {"maximum": _extremum("max", real), "minimum": _extremum("min", real)}
     absolute, floor, exp, log1p, maximum = made["abs"], made["floor"], made["exp"], made["log1p"], made["maximum"]
     copysign, truncated_remainder = made["copysign"], made.pop("fmod")
+
+    if is_single:
+        made |= {"log10": _log10_float32(made["log"])}
 
     @inlined
     def reciprocal(x):

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .races import ATOMIC, READ, WRITE
 from .execution import INTERNAL, Misaligned, OutOfBounds, SimulationError, bases, current, here, register
+from .races import ATOMIC, READ, WRITE
 
 INTERNAL.add(__file__)
 STATIC_LIMIT, DYNAMIC_LIMIT = 48 << 10, 227 << 10  # bytes of shared memory per block, sm_90
@@ -176,13 +176,14 @@ class Pointer(Place):
 
 
 class _Array(Place):
-    """A shared or local array of one or more dimensions."""
+    """A shared or local array of one or more dimensions; `limit` ends what a plain index may name, 0 if several are needed."""
 
-    __slots__ = ("shape", "size", "strides")
+    __slots__ = ("limit", "shape", "size", "strides")
 
     def __init__(self, shape: tuple[int, ...], view: np.ndarray, address: int, name: str) -> None:
         super().__init__(view, 0, address, name)
         self.shape, self.size = shape, len(view)
+        self.limit = len(view) if len(shape) == 1 else 0
         self.strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
     def __len__(self) -> int:
@@ -194,27 +195,21 @@ class _Array(Place):
         return len(self.shape)
 
     def flat(self, index: Any, verb: str) -> int:
-        """The position of a tuple of indices, each of which must lie within its dimension."""
+        """The position of one index or a tuple of them, each of which must lie within its dimension."""
+        if len(self.shape) == 1 and not isinstance(index, tuple):
+            index = (index,)
         if not isinstance(index, tuple) or len(index) != len(self.shape):
             raise SimulationError(f"{here()}: {self.title()} has {len(self.shape)} dimensions, and is indexed with {index!r}")
         place = 0
         for i, size, stride in zip(index, self.shape, self.strides, strict=True):
             i = i.__index__()
             if not 0 <= i < size:
+                if len(index) == 1:
+                    raise self.outside(verb, i)
                 text = "(" + ", ".join(str(int(i)) for i in index) + ")"
                 raise OutOfBounds(f"{here()}: {verb} element {text} of {self.title()}, whose shape is {self.shape}")
             place += i * stride
         return place
-
-    def __getitem__(self, index: Any) -> Any:
-        if len(self.shape) != 1 or type(index) is tuple:
-            index = self.flat(index, "reads")
-        return Place.__getitem__(self, index)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        if len(self.shape) != 1 or type(index) is tuple:
-            index = self.flat(index, "writes")
-        Place.__setitem__(self, index, value)
 
     def position(self, index: Any, count: int, verb: str) -> int:
         if len(self.shape) != 1 or type(index) is tuple:
@@ -230,6 +225,21 @@ class LocalArray(_Array):
     __slots__ = ()
 
     space = "local"
+
+    def __getitem__(self, index: Any) -> Any:
+        place = -1 if type(index) is tuple else index.__index__()
+        if not 0 <= place < self.limit:
+            place = self.flat(index, "reads")
+        return self.view[place]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        place = -1 if type(index) is tuple else index.__index__()
+        if not 0 <= place < self.limit:
+            place = self.flat(index, "writes")
+        try:
+            self.view[place] = value
+        except (OverflowError, ValueError):
+            put(self.view, place, value)
 
 
 class SharedArray(_Array):
@@ -258,32 +268,32 @@ class SharedArray(_Array):
         self.extend((where + size, stamp + kind, site))
 
     def __getitem__(self, index: Any) -> Any:
-        if len(self.shape) != 1 or type(index) is tuple:
-            index = self.flat(index, "reads")
-        place = index.__index__()
-        if 0 <= place < self.last:
-            frame = _getframe(self.depth)
-            base = bases.get(id(frame.f_code))
-            site = (register(frame.f_code) if base is None else base) + frame.f_lineno
-            self.extend(((self.address + place * self.itemsize) * 128 + self.itemsize, current.thread.stamp, site))
-            return self.view[place]
-        raise self.outside("reads", index)
+        place = -1 if type(index) is tuple else index.__index__()
+        if not 0 <= place < self.limit:
+            place = self.flat(index, "reads")
+        frame = _getframe(self.depth)
+        base = bases.get(id(frame.f_code))
+        site = (register(frame.f_code) if base is None else base) + frame.f_lineno
+        self.extend(((self.address + place * self.itemsize) * 128 + self.itemsize, current.thread.stamp, site))
+        return self.view[place]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if len(self.shape) != 1 or type(index) is tuple:
-            index = self.flat(index, "writes")
-        place = index.__index__()
-        if 0 <= place < self.last:
-            frame = _getframe(self.depth)
-            base = bases.get(id(frame.f_code))
-            site = (register(frame.f_code) if base is None else base) + frame.f_lineno
-            self.extend(((self.address + place * self.itemsize) * 128 + self.itemsize, current.thread.stamp + 1, site))
-            try:
-                self.view[place] = value
-            except (OverflowError, ValueError):
-                put(self.view, place, value)
-        else:
-            raise self.outside("writes", index)
+        place = -1 if type(index) is tuple else index.__index__()
+        if not 0 <= place < self.limit:
+            place = self.flat(index, "writes")
+        frame = _getframe(self.depth)
+        base = bases.get(id(frame.f_code))
+        site = (register(frame.f_code) if base is None else base) + frame.f_lineno
+        self.extend(((self.address + place * self.itemsize) * 128 + self.itemsize, current.thread.stamp + 1, site))
+        try:
+            self.view[place] = value
+        except (OverflowError, ValueError):
+            put(self.view, place, value)
+
+    def arrive(self, place: int, target: np.ndarray, data: np.ndarray, stamp: int, site: int) -> None:
+        """An asynchronous copy ends: `target`, a view of this array from `place`, becomes `data`."""
+        target[:] = data
+        self.note_at(place, 16 // self.itemsize, WRITE, stamp, site)
 
     def advice(self, index: Any, step: int) -> str:
         return f" (say alignment={step} where the array is made)" if self.address % step else ""

@@ -58,7 +58,9 @@ def filled(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
     raise ValueError(f"cannot reshape array of size {size} into shape {shape}")
 
 
-def reshaped_strides(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, wanted: tuple[int, ...]) -> tuple[int, ...] | None:
+def reshaped_strides(
+    shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, wanted: tuple[int, ...]
+) -> tuple[int, ...] | None:
     """The strides of a view of the same elements with the shape `wanted`, or None where only a copy has it."""
     dense = dense_strides(wanted, itemsize)
     if strides == dense_strides(shape, itemsize) or 0 in wanted:
@@ -92,12 +94,15 @@ def reshaped_strides(shape: tuple[int, ...], strides: tuple[int, ...], itemsize:
 
 def checked_index(item: Any, axis: int, size: int) -> int:
     """An index from 0 on, of an integer or an IndexError."""
-    if isinstance(item, (bool, np.bool_)) or not hasattr(item, "__index__"):
+    try:
+        if isinstance(item, (bool, np.bool_)):
+            raise TypeError
+        index = operator.index(item)
+    except TypeError:
         raise IndexError(
             "only integers, slices (`:`), ellipsis (`...`) and numpy.newaxis (`None`) are valid indices of a DeviceArray; "
             "kernels.cuda's indexing functions gather by arrays"
-        )
-    index = operator.index(item)
+        ) from None
     if not -size <= index < size:
         raise IndexError(f"index {index} is out of bounds for axis {axis} with size {size}")
     return index + size if index < 0 else index
