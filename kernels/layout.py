@@ -81,6 +81,18 @@ def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
     return True
 
 
+def covers(layout: Layout) -> bool:
+    """Whether the elements fill a block of memory without gaps, the axes running in any order, upwards.
+
+    >>> covers(dense_layout((2, 3), np.dtype("f4"), (1, 0)))
+    True
+    """
+    if layout.contiguous or not layout.aligned:
+        return layout.contiguous
+    order = sorted(range(layout.ndim), key=lambda axis: (-layout.strides[axis], -layout.shape[axis]))
+    return is_contiguous([layout.shape[a] for a in order], [layout.strides[a] for a in order])
+
+
 def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The common shape of operands, sizes of 1 stretched; a ValueError names the operation and every shape."""
     rank = max(map(len, shapes))

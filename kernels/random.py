@@ -181,6 +181,8 @@ class Generator:
     def permutation(self, count: int, device: str = "cpu") -> Any:
         """The integers 0, ..., count - 1 (int64) in random order: the order of `count` random keys of 64 bits.
 
+        The host draws and sorts them; another device gets a copy.
+
         >>> Generator(0).permutation(5)
         array([4, 0, 3, 1, 2])
         """

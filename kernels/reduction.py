@@ -21,7 +21,6 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 NUMBERS = (*FLOATS, *(np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)), BOOL)
 
 
-
 @dataclass(frozen=True)
 class Operation:
     """A reduction in four lines of source over T (elements) and A (totals).
@@ -115,6 +114,7 @@ def result_dtype(name: str, dtype: np.dtype) -> np.dtype:
     if name in ("sum", "prod") and dtype.kind == "u":
         return UINT64
     return dtype
+
 
 FOR_NUMBERS = {"sum", "prod", "max", "min", "any", "all", "count_nonzero"}  # defined for integers and bool, too
 

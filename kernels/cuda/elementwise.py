@@ -14,9 +14,10 @@ import numpy as np
 
 from kernels import launch
 from kernels.codegen import identifier
-from kernels.cuda.array import DeviceArray, empty, from_interface
+from kernels.cuda.array import DeviceArray, _empty, from_interface
 from kernels.cuda.compiler import Kernel, dtype_name
 from kernels.cuda.elementwise_source import Variant, elementwise_source
+from kernels.cuda.memory import allocator
 from kernels.formula import Formula
 from kernels.layout import Layout, broadcast_shapes, layout_of
 from kernels.walk import (
@@ -68,13 +69,13 @@ class Plan:
 
     def _caller(self, sources: Sequence[Source]) -> Callable[..., Any]:
         arity, several = len(sources), len(self.layouts) > 1
-        device, shape, back = self.layouts[0].device, self._permuted, self._back
+        source, shape, back = allocator(self.layouts[0].device), self._permuted, self._back
         dtypes = [layout.dtype for layout in self.layouts]
         is_array = [isinstance(s, Layout) for s in sources]
         only_arrays = all(is_array)
 
         def call(*operands: Any) -> Any:
-            outputs = tuple([empty(shape, dtype, device) for dtype in dtypes])
+            outputs = tuple([_empty(shape, dtype, source) for dtype in dtypes])
             if self.count:
                 values = operands[arity:]
                 if only_arrays:

@@ -63,6 +63,11 @@ def elementwise_source(formula: Formula, variant: Variant) -> tuple[str, list[Pa
     return writer.source(), writer.parameters
 
 
+def element_source(formula: Formula, variant: Variant) -> str:
+    """The source of `element(operands..., parameters...)`, which computes the results of one element of each operand."""
+    return _Writer(formula, variant)._element()
+
+
 class _Writer:
     def __init__(self, formula: Formula, variant: Variant) -> None:
         self.formula, self.variant = formula, variant

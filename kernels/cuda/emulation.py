@@ -43,7 +43,7 @@ from .emulation_matrix import (
     mma_f16,
     mma_tf32,
 )  # fmt: skip
-from .execution import INTERNAL, SimulationError, current, here, kernel_site
+from .execution import INTERNAL, OutOfBounds, SimulationError, current, here, kernel_site
 from .places import Pointer, SharedArray
 from .races import WRITE
 
@@ -53,7 +53,7 @@ __all__ = [
     "float32", "float32_of_bfloat16", "float32_of_bits", "float32_of_half", "float64", "float64_of_bits",
     "fused_multiply_add", "half_of_float32", "half_pair", "inf", "inlined", "int8", "int16", "int32", "int64",
     "ldmatrix_x2", "ldmatrix_x2_transposed", "ldmatrix_x4", "ldmatrix_x4_transposed", "load2", "load4", "load8", "load16",
-    "mma_bf16", "mma_f16", "mma_tf32", "nan", "select", "square_root", "store2", "store4", "store8", "store16",
+    "mma_bf16", "mma_f16", "mma_tf32", "nan", "pointer_at", "select", "square_root", "store2", "store4", "store8", "store16",
     "tf32_of_float32", "uint8", "uint16", "uint32", "uint64",
 ]  # fmt: skip
 
@@ -100,6 +100,24 @@ def store8(place: Any, index: Any, values: Any) -> None:
 def store16(place: Any, index: Any, values: Any) -> None:
     """Write 16 elements from an index; their address must be a multiple of their size, at most 16 bytes."""
     place.store(index, 16, values)
+
+
+# --- addresses in memory ----------------------------------------------------------------------------------------------
+
+
+def pointer_at(table: Any, index: Any, T: Any) -> Pointer:
+    """Element `index` of an int64 table as the address of elements of type T in global memory: a `Pointer`.
+
+    It may be used within the array that the address lies in, which must be alive.
+    """
+    from kernels.cuda import runtime
+
+    address = int(table[index])
+    bounds = getattr(runtime.current(), "bounds", lambda _: None)(address)
+    if bounds is None:
+        raise OutOfBounds(f"{here()}: {address:#x}, element {index} of {table.title()}, is not the address of any array")
+    kind = Pointer if current.trace is None else current.trace.pointer
+    return kind(address, T, *bounds, name=f"{table.name}[{index}]")
 
 
 # --- asynchronous copies ----------------------------------------------------------------------------------------------

@@ -78,6 +78,16 @@ class HardwareRuntime(Runtime):
             self.devices[device].set_current()
             self._threads.device = device
 
+    def device_at(self, pointer: int) -> int:
+        """The device whose memory an address is in."""
+        attribute = cu.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+        return int(check(cu.cuPointerGetAttribute(attribute, pointer), "asking for the device of an address"))
+
+    def foreign_stream(self, device: int, handle: int) -> Stream:
+        """A stream that another library has made, by the driver's handle."""
+        self.enter(device)
+        return Stream(device, core.Stream.from_handle(handle))
+
     # --- memory ---------------------------------------------------------------------------------------------------
 
     def allocate(self, device: int, nbytes: int) -> int:

@@ -10,15 +10,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kernels.cuda import math_trigonometric
 from kernels.cuda.ptx import (
     bits_of_float32,
     bits_of_float64,
-    float32,
     float32_of_bits,
     float64_of_bits,
     fused_multiply_add,
     inlined,
-    int32,
     select,
     square_root,
 )  # fmt: skip
@@ -73,26 +72,41 @@ def _extremum(name: str, real: types.Type) -> Callable:
     return extremum_float64
 
 
-def _log10_float32(log):
-    """log10 for float32; libdevice's is 1 ulp off at 10**9."""
-    SMALLEST, SCALE, ZERO, INFINITY, NOT_A_NUMBER = (np.float32(v) for v in (2.0**-126, 2.0**24, 0, np.inf, np.nan))
-    INVERSE_LN10 = np.float32(0.4342944819032518)
-    LOG10_2_HIGH = np.float32(0.301025390625)  # 11 bits: a multiple is exact
-    LOG10_2_LOW = np.float32(4.605038981195214e-06)
+_PARTS = {
+    (10, "float32"): (("0x1.bcb7b2p-2", "-0x1.5b235ep-27"), ("0x1.344000p-2", "0x1.3509f8p-18")),
+    (10, "float64"): (("0x1.bcb7b1526e50ep-2", "0x1.95355baaafad3p-57"), ("0x1.34413509f6000p-2", "0x1.9fef311f12b36p-42")),
+    (2, "float64"): (("0x1.71547652b82fep+0", "0x1.777d0ffda0d24p-56"), ("0x1p+0", "0x0p+0")),
+}
+
+
+def _logarithm(dtype_name: str, base: int, log: Callable) -> Callable:
+    """log2 or log10 from the natural one: libdevice's miss log2(8) and log10(10**9) by an ulp."""
+    is_single = dtype_name == "float32"
+    number, real = np.dtype(dtype_name).type, getattr(types, dtype_name)
+    bits_of, of_bits = (bits_of_float32, float32_of_bits) if is_single else (bits_of_float64, float64_of_bits)
+    integer, whole = (types.int32, np.int32) if is_single else (types.int64, np.int64)
+    ZERO, INFINITY, NOT_A_NUMBER, SMALLEST = (number(v) for v in (0, np.inf, np.nan, np.finfo(number).tiny))
+    DIGITS = whole(np.finfo(number).nmant)
+    SCALE, SCALED, NONE = number(2.0**60), whole(60), whole(0)
+    ROOT_HALF = whole(number(0.5**0.5).view(whole))
+    # ln(base)**-1 and log_base(2), each in two parts; a multiple of the latter's first part is exact.
+    inverse, per_doubling = _PARTS[base, dtype_name]
+    INVERSE_HIGH, INVERSE_LOW = (number(float.fromhex(part)) for part in inverse)
+    DOUBLING_HIGH, DOUBLING_LOW = (number(float.fromhex(part)) for part in per_doubling)
 
     @inlined
-    def log10(x):
-        """n*log10(2) + log(f)/ln(10) for x = 2**n * f: exact for powers of ten."""
+    def logarithm(x):
+        """n*log_base(2) + log(f)/ln(base) for x = 2**n * f with sqrt(1/2) <= f < sqrt(2): exact for powers of the base."""
         is_small = x < SMALLEST
-        bits = bits_of_float32(select(is_small, x * SCALE, x))
-        exponent = int32(int32(bits - int32(0x3F3504F3)) >> int32(23))  # sqrt(1/2) <= f < sqrt(2)
-        f = float32_of_bits(int32(bits - int32(exponent << int32(23))))
-        n = float32(int32(exponent - select(is_small, int32(24), int32(0))))
-        value = fused_multiply_add(n, LOG10_2_HIGH, fused_multiply_add(n, LOG10_2_LOW, log(f) * INVERSE_LN10))
+        bits = bits_of(select(is_small, x * SCALE, x))
+        exponent = integer(integer(bits - ROOT_HALF) >> DIGITS)
+        part = log(of_bits(integer(bits - integer(exponent << DIGITS))))
+        n = real(integer(exponent - select(is_small, SCALED, NONE)))
+        rest = fused_multiply_add(n, DOUBLING_LOW, fused_multiply_add(part, INVERSE_HIGH, part * INVERSE_LOW))
         special = select(x == ZERO, -INFINITY, select(x < ZERO, NOT_A_NUMBER, x))
-        return select((x > ZERO) & (x < INFINITY), value, special)
+        return select((x > ZERO) & (x < INFINITY), fused_multiply_add(n, DOUBLING_HIGH, rest), special)
 
-    return log10
+    return logarithm
 
 
 def float_functions(dtype_name: str) -> dict[str, Callable]:
@@ -109,8 +123,11 @@ def float_functions(dtype_name: str) -> dict[str, Callable]:
     absolute, floor, exp, log1p, maximum = made["abs"], made["floor"], made["exp"], made["log1p"], made["maximum"]
     copysign, truncated_remainder = made["copysign"], made.pop("fmod")
 
+    made["log10"] = _logarithm(dtype_name, 10, made["log"])
     if is_single:
-        made |= {"log10": _log10_float32(made["log"])}
+        made |= {name: getattr(math_trigonometric, name) for name in ("sin", "cos", "tan")}
+    else:
+        made["log2"] = _logarithm(dtype_name, 2, made["log"])
 
     @inlined
     def reciprocal(x):

@@ -14,8 +14,6 @@ A kernel's text is completed when it is specialised: `widened` turns what is in 
 `activated` is the function that is applied to each result, and `narrowed` turns that into what is stored.
 """
 
-from __future__ import annotations
-
 from kernels.cuda.unrolling import unrolled, unrolled_kernel
 from kernels.template import inlined
 

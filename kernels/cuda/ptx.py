@@ -48,6 +48,7 @@ from kernels.cuda.ptx_memory import (
     load4,
     load8,
     load16,
+    pointer_at,
     store2,
     store4,
     store8,
@@ -71,6 +72,6 @@ __all__ = [
     "float32", "float32_of_bfloat16", "float32_of_bits", "float32_of_half", "float64", "float64_of_bits",
     "fused_multiply_add", "half_of_float32", "half_pair", "inf", "inlined", "int8", "int16", "int32", "int64",
     "ldmatrix_x2", "ldmatrix_x2_transposed", "ldmatrix_x4", "ldmatrix_x4_transposed", "load2", "load4", "load8", "load16",
-    "mma_bf16", "mma_f16", "mma_tf32", "nan", "select", "square_root", "store2", "store4", "store8", "store16",
+    "mma_bf16", "mma_f16", "mma_tf32", "nan", "pointer_at", "select", "square_root", "store2", "store4", "store8", "store16",
     "tf32_of_float32", "uint8", "uint16", "uint32", "uint64",
 ]  # fmt: skip

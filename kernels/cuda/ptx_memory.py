@@ -67,6 +67,22 @@ def _data_of(builder, dtype, value):
     return builder.zext(value, I8) if dtype == types.boolean else value
 
 
+@intrinsic
+def pointer_at(typing_context, table, index, T):
+    """Element `index` of an int64 table as the address of elements of type T in global memory: a `Pointer`."""
+    if not is_place(table) or table.dtype != types.int64 or not isinstance(index, types.Integer):
+        return None
+    if not isinstance(T, types.NumberClass):
+        return None
+    result = Pointer(T.instance_type)
+
+    def generate(context, builder, signature, arguments):
+        address = element_address(context, builder, table, arguments[0], signature.args[1], arguments[1])
+        return builder.inttoptr(builder.load(address), context.get_value_type(result))
+
+    return result(table, types.unliteral(index), T), generate
+
+
 # --- vectors ----------------------------------------------------------------------------------------------------------
 
 

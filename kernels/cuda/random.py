@@ -135,20 +135,23 @@ _made: dict[tuple[str, str], Kernel] = {}
 
 
 def _kernel(draw: _Draw, dtype: str) -> Kernel:
-    """The kernel that draws numbers of a dtype. `PER_THREAD` of its constants are a thread's."""
+    """The kernel that draws numbers of a dtype."""
     made = _made.get((draw.name, dtype))
     if made is None:
-        blocks = max(1, STORE_BYTES // (np.dtype(dtype).itemsize * draw.values))
-        per_thread = blocks * draw.values
+        constants = _constants(draw, dtype)
         parameters: list[Parameter] = [("out", dtype, True)]
         parameters += [(name, "int64", False) for name in ("count", "key", "offset")]
         parameters += [(name, dtype if kind == "T" else kind, False) for name, kind in draw.scalars]
         helpers = [plain_source(f) for f in (philox, random_words, *draw.uses, draw.function)]
-        source = "\n\n".join([*helpers, _source(draw, parameters, blocks)])
-        made = _made[draw.name, dtype] = Kernel(
-            draw.name, source, parameters, {"T": dtype}, THREADS, {"BLOCKS": blocks, "PER_THREAD": per_thread}
-        )
+        source = "\n\n".join([*helpers, _source(draw, parameters, constants["BLOCKS"])])
+        made = _made[draw.name, dtype] = Kernel(draw.name, source, parameters, {"T": dtype}, THREADS, constants)
     return made
+
+
+def _constants(draw: _Draw, dtype: str) -> dict[str, int]:
+    """How many blocks of words and how many numbers are a thread's."""
+    blocks = max(1, STORE_BYTES // (np.dtype(dtype).itemsize * draw.values))
+    return {"BLOCKS": blocks, "PER_THREAD": blocks * draw.values}
 
 
 def _source(draw: _Draw, parameters: list[Parameter], blocks: int) -> str:
@@ -249,4 +252,7 @@ _VARIANTS: list[tuple[_Draw, str]] = [
     (WIDE_INTEGERS, "uint64"),
 ]
 VARIANTS: list[Callable[[], Kernel]] = [lambda draw=draw, dtype=dtype: _kernel(draw, dtype) for draw, dtype in _VARIANTS]
-PROMISES = {f"{draw.name}[{dtype}": ("STG.E.128", "IMAD.WIDE.U32") for draw, dtype in _VARIANTS}
+PROMISES: dict[str, tuple[str, ...]] = {
+    f"{draw.name}[{'_'.join([dtype, *(f'{k}{v}' for k, v in _constants(draw, dtype).items())])}]": ("STG.E.128", "IMAD.WIDE.U32")
+    for draw, dtype in _VARIANTS
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ class SimulatedRuntime(Runtime):
         super().__init__()
         self._devices = devices
         self._memory: dict[int, np.ndarray] = {}
+        self._addresses: list[int] = []  # the keys of _memory, sorted
 
     def device_count(self) -> int:
         return self._devices
@@ -41,10 +43,20 @@ class SimulatedRuntime(Runtime):
         address = block.ctypes.data
         pointer = address + -address % 256
         self._memory[pointer] = block
+        insort(self._addresses, pointer)
         return pointer
 
     def release(self, device: int, pointer: int) -> None:
-        del self._memory[pointer]
+        del self._memory[pointer], self._addresses[bisect_left(self._addresses, pointer)]
+
+    def bounds(self, address: int) -> tuple[int, int] | None:
+        """The first and last byte's place (low, high) of the live memory that an address lies in."""
+        place = bisect_right(self._addresses, address) - 1
+        if place < 0:
+            return None
+        low = self._addresses[place]
+        high = low + self._memory[low].nbytes - 256
+        return (low, high) if address < high else None
 
     def memory_info(self, device: int) -> tuple[int, int]:
         return 1 << 32, 1 << 32
@@ -97,6 +109,8 @@ def simulated_arguments(kernel: Kernel, arguments: tuple) -> list[Any]:
             else:
                 if argument.itemsize != scalar.itemsize:
                     raise TypeError(f"kernel {kernel.name}: {name} points to {scalar}, got an array of {argument.dtype}")
+                if not argument.block.runtime.is_simulated:
+                    raise TypeError(f"kernel {kernel.name}: {name} is on a GPU; the simulator takes arrays of its own (GRADLOOM_CUDA=sim)")
                 low = argument.block.pointer
                 pointer = Pointer(argument.pointer, scalar, low, low + argument.block.nbytes)
             pointer.name = name

@@ -129,11 +129,15 @@ def trace(
     """Run all blocks of a kernel as `launch` does, and note what each thread of one block reads and writes.
 
     Args:
-        function: a Python function, or something with `simulated` (one) and `threads` (the block, where that is None).
-        grid, block, arguments, shared_bytes: as for `launch`.
+        function: a Python function, or a `Kernel` of ours (whose own block size is taken where `block` is None).
+        grid, block, arguments, shared_bytes: as for `launch`; a Kernel takes device arrays of the simulator, as it always does.
         at_block: the block to watch, as its (x, y, z).
     """
     sizes: Size = function.threads if block is None else block
+    if any(hasattr(argument, "block") for argument in arguments):
+        from .simulated import simulated_arguments
+
+        arguments = tuple(simulated_arguments(function, arguments))
     if not all(0 <= at < size for at, size in zip(at_block, _three(grid), strict=True)):
         raise SimulationError(f"there is no block {at_block} in a grid of {grid}")
     trace = Trace(_name(function), at_block)

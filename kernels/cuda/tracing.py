@@ -40,7 +40,7 @@ class Trace:
     def __init__(self, name: str, block: tuple[int, int, int]) -> None:
         self.name, self.block = name, block
         self.intervals: list[dict[tuple[int, int, int], list[Step]]] = [{}]
-        self.shared_array, self.local_array = _TracedShared, _TracedLocal
+        self.shared_array, self.local_array, self.pointer = _TracedShared, _TracedLocal, TracedPointer
 
     def new_interval(self) -> None:
         """The threads of the block have met."""

@@ -339,7 +339,7 @@ def _float_operation(opcode, kind, values):
             values = [np.where(np.abs(values[0]) < np.finfo("f4").tiny, np.copysign(np.float32(0), values[0]), values[0])]
         x = values[0].astype("f8")
         result = {"ex2": np.exp2, "lg2": np.log2, "rcp": lambda v: 1 / v, "rsqrt": lambda v: 1 / np.sqrt(v), "sin": np.sin, "cos": np.cos}[name](x)
-        if kind == "f8" and "approx" in opcode:  # only the upper 32 bits are worth anything
+        if kind == "f8" and "ftz" in opcode:  # only the upper 32 bits are worth anything
             return (result.view("u8") & np.uint64(0xFFFFFFFF00000000)).view("f8")
         return result.astype(kind)
     simple = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "sqrt": np.sqrt, "abs": np.abs, "neg": np.negative}
@@ -373,4 +373,5 @@ def _fma(kind, rounding, a, b, c):
     back = total - product
     rest = (product - (total - back)) + (c - back)
     precise = total + (rest + error)
-    return np.where(np.isfinite(precise), precise, product + c)
+    usual = (precise != 0) & np.isfinite(precise)
+    return np.where(usual, precise, product + c)
