@@ -15,6 +15,7 @@ MODULES = {
     "softmax": "softmax softmax_backward log_softmax log_softmax_backward",
     "cross_entropy": "cross_entropy cross_entropy_backward",
     "norm": "layer_norm layer_norm_backward rms_norm rms_norm_backward",
+    "multi_tensor": "plan_many update_many",
     "random": "words uniform normal integers mask permutation",
     "data": "broadcast copy empty fill from_numpy may_share_memory to_numpy",
 }

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from kernels.formula import Formula
-from kernels.layout import Layout, broadcast_shapes, broadcast_strides, dense_layout, memory_order, merge_dimensions
+from kernels.layout import (
+    Layout,
+    broadcast_shapes,
+    broadcast_strides,
+    covers,
+    dense_layout,
+    layout_of,
+    memory_order,
+    merge_dimensions,
+)  # fmt: skip
 
 BOOL = np.dtype(np.bool_)
 
@@ -117,6 +126,34 @@ def overwritten(output: Any, operands: Sequence[Any]) -> int:
         if operand is output:
             return k
     return -1
+
+
+# --- formulas (p, g, *state) -> (p, *state), which overwrite all operands but one ------------------------------------
+
+
+def update_plan(layouts: Sequence[Layout]) -> tuple[tuple[Layout, ...], np.dtype, Into]:
+    """What `plan_for` takes after the formula, for operands (p, g, *state) of which all but g are overwritten."""
+    sources = tuple(layouts)
+    return sources, sources[0].dtype, ((sources[0], *sources[2:]), (0, *range(2, len(sources))))
+
+
+def update_layout(formula: Formula, operands: Sequence[Any]) -> Layout:
+    """The one layout, without gaps, of the operands (p, g, *state) of a tensor; raises a ValueError otherwise."""
+    if len(operands) != len(formula.inputs) or len(formula.outputs) != len(formula.inputs) - 1:
+        raise ValueError(
+            f"{formula.name}: expected a formula (p, g, *state) -> (p, *state) and arrays for {formula.inputs}, got "
+            f"{len(operands)} arrays"
+        )
+    layouts = [layout_of(o) for o in operands]
+    if len({(k.shape, k.strides, k.dtype, k.device) for k in layouts}) > 1 or not covers(layouts[0]):
+        listed = ", ".join(f"{k.dtype}{k.shape} with strides {k.strides} on {k.device}" for k in layouts)
+        raise ValueError(f"{formula.name}: the operands of a tensor must have one layout, without gaps, got {listed}")
+    if layouts[0].dtype.kind != "V":
+        check_kind(formula, layouts[0].dtype, halves=True)
+    for k, operand in enumerate(operands):
+        if k != 1 and not operand.flags.writeable:
+            raise ValueError(f"{formula.name}: {formula.inputs[k]}, of shape {operand.shape}, is read-only")
+    return layouts[0]
 
 
 _counts: dict[Formula, int] = {}

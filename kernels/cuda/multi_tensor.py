@@ -24,9 +24,9 @@ from kernels.cuda.compiler import POINTER_TYPES, Kernel, dtype_name
 from kernels.cuda.elementwise import plan_for
 from kernels.cuda.elementwise_source import Variant, element_source
 from kernels.formula import Formula
-from kernels.layout import Layout, covers, layout_of
+from kernels.layout import layout_of
 from kernels.template import Parameter
-from kernels.walk import check_kind, operations
+from kernels.walk import operations, update_layout, update_plan
 
 THREADS = 256
 CHUNK = 4096  # elements of a block: few enough for many blocks, enough that fetching addresses costs little
@@ -39,16 +39,13 @@ class PlanMany:
     __slots__ = ("_addresses", "_blocks", "_elements", "_grid", "_high", "_kernel", "_low", "_moving", "_order", "_table", "layouts")
 
     def __init__(self, formula: Formula, groups: Sequence[Sequence[DeviceArray]]) -> None:
-        self.layouts = [_common_layout(formula, group) for group in groups]
+        self.layouts = [update_layout(formula, group) for group in groups]
         first = self.layouts[0]
         for layout in self.layouts:
             if (layout.dtype, layout.device) != (first.dtype, first.device):
                 kinds = " and ".join(f"{k.dtype} on {k.device}" for k in (first, layout))
                 raise ValueError(f"{formula.name}: tensors of one launch have one dtype and are on one device, got {kinds}")
         fixed = [[a for k, a in enumerate(group) if k != GRADIENT] for group in groups]
-        for array in (a for own in fixed for a in own):
-            if not array.flags.writeable:
-                raise ValueError(f"{formula.name}: an array of shape {array.shape} that is to be overwritten is read-only")
         self._kernel = kernel_for(formula, first.dtype)
         self._blocks = [a.block for own in fixed for a in own]
         sizes = np.array([layout.size for layout in self.layouts], np.int64)
@@ -140,26 +137,7 @@ def update_many(formula: Formula, groups: Sequence[Sequence[DeviceArray]], value
     prepared = tuple(map(float, formula.prepare(values)))
     if not plan_many(formula.hoisted, groups).run([group[GRADIENT] for group in groups], prepared):
         for group in groups:
-            sources = tuple([layout_of(a) for a in group])
-            into = (sources[:1] + sources[2:], (0, *range(2, len(sources))))
-            plan_for(formula.hoisted, sources, sources[0].dtype, into).fill((*group, *prepared))
-
-
-def _common_layout(formula: Formula, group: Sequence[DeviceArray]) -> Layout:
-    """The one layout of all operands of a tensor."""
-    if len(group) != len(formula.inputs) or len(formula.outputs) != len(formula.inputs) - 1:
-        raise ValueError(
-            f"{formula.name}: expected (p, g, *state) -> (p, *state) with operands {formula.inputs}, got {len(group)} arrays"
-        )
-    layouts = [layout_of(a) for a in group]
-    if len({(k.shape, k.strides, k.dtype, k.device) for k in layouts}) > 1:
-        listed = ", ".join(f"{k.dtype}{k.shape} strides {k.strides} on {k.device}" for k in layouts)
-        raise ValueError(f"{formula.name}: all operands of a tensor must have one layout, got {listed}")
-    if not covers(layouts[0]):
-        raise ValueError(f"{formula.name}: the elements of a tensor must lie without gaps, got {layouts[0]}")
-    if layouts[0].dtype.kind != "V":
-        check_kind(formula, layouts[0].dtype, halves=True)
-    return layouts[0]
+            plan_for(formula.hoisted, *update_plan([layout_of(a) for a in group])).fill((*group, *prepared))
 
 
 def chunk_table(sizes: np.ndarray) -> np.ndarray:

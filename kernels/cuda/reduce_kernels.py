@@ -139,7 +139,7 @@ class Places:
         lines = [f"rest = {self.number}({number})"]
         for d in range(count):
             last = d == count - 1
-            lines.append(f"digit = int64(rest)" if last else f"digit = int64(rest % {self.number}({size}{d}))")
+            lines.append("digit = int64(rest)" if last else f"digit = int64(rest % {self.number}({size}{d}))")
             lines += [f"{t} = {f'{t} + ' if d else ''}digit * {step}{d}" for t, step in targets]
             if not last:
                 lines.append(f"rest = {self.number}(rest // {self.number}({size}{d}))")
@@ -287,7 +287,7 @@ class _Writer:
         lines += ["start = (int64(item) - output * parts) * part_length", "count = min(part_length, length - start)"]
         lines += self.places.of_output("at", "output")
         lines += self._centres("output", "at")
-        lines += self._row(f"int64({THREADS})", "at + start", "count")
+        lines += self._row("int64(cuda.blockDim.x)", "at + start", "count")  # a number here would unroll the loop once more
         lines += self._butterfly(["total"], WARP // 2)
         warps = THREADS // WARP
         lines += [f"between = cuda.shared.array({warps}, A)", f"if lane % int64({WARP}) == int64(0):"]
@@ -363,7 +363,7 @@ class _Writer:
         slots = [f"int64({i * THREADS}) + thread" for i in columns]
         lines += [f"between[{slots[i]}] = t{i}" for i in columns]
         lines += ["half = groups >> int64(1)", "while half > int64(0):", "    cuda.syncthreads()", "    if group < half:"]
-        lines += [f"        other = half << lane_bits"]
+        lines += ["        other = half << lane_bits"]
         lines += [f"        t{i} = combine(t{i}, between[{slots[i]} + other])" for i in columns]
         lines += [f"        between[{slots[i]}] = t{i}" for i in columns]
         lines += ["    half = half >> int64(1)", "if is_there:", "    to = part * outputs + to"]

@@ -19,7 +19,7 @@ from kernels.cuda.data import copy
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 HALVES = {np.dtype(np.float16): 1, BFLOAT16: 2}
 VECTOR_BYTES = 16
-_WARP, _SMALL_BLOCK, _LONG_BLOCK = 32, 256, 512
+_WARP, _SMALL_BLOCK, _LONG_BLOCK, _MOST_THREADS = 32, 256, 512, 1024
 _IN_WARP = 128  # bytes of a row that one thread of a warp holds, at most
 _IN_BLOCK = 64  # the same in a block
 _COLUMN_BYTES = 64
@@ -70,13 +70,12 @@ class Form:
         return -(-items // (self.threads // self.group))
 
 
-def row_form(length: int, dtype: np.dtype, vector: bool, arrays: int = 1, most_threads: int = 1024) -> Form:
+def row_form(length: int, dtype: np.dtype, vector: bool, arrays: int = 1) -> Form:
     """The form for rows in one piece.
 
     Args:
         vector: whether 16-byte loads are possible everywhere.
         arrays: how many arrays of ELEMENTS numbers a thread holds.
-        most_threads: on a row, so that its registers suffice.
     """
     item, size = dtype.itemsize, compute_dtype(dtype).itemsize
     width = VECTOR_BYTES // item if vector else 1
@@ -90,7 +89,7 @@ def row_form(length: int, dtype: np.dtype, vector: bool, arrays: int = 1, most_t
         return Form(_SMALL_BLOCK, group, elements, width, True)
     elements = max(_IN_BLOCK // size, width)
     threads = max(_power(-(-length // elements)), 128)
-    if threads > most_threads // min(arrays, 2) or (size == 8 and threads > 512 // arrays):
+    if threads > _MOST_THREADS * 4 // (size * min(arrays, 2)):
         threads = _LONG_BLOCK if arrays == 1 and size == 4 else _SMALL_BLOCK
         return Form(threads, threads, elements, width, False)
     return Form(threads, threads, elements, width, True)
