@@ -1,11 +1,13 @@
 """Tensors changed outside the graph: what optimizers and modules do to parameters between two steps.
 
-`Update` runs a formula that overwrites its own operands, such as Adam's: one kernel launch, planned once. Everything
-here counts as a change of the tensor's memory, so a graph that has saved the old value notices at backward.
+`Update` runs a formula that overwrites its own operands, such as Adam's: one kernel launch, planned once; `Updates` runs
+many of them in one launch, where the device takes longer to start one than to work on a parameter. Everything here counts
+as a change of the tensor's memory, so a graph that has saved the old value notices at backward.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from autograd import dtypes
@@ -14,7 +16,8 @@ from autograd.ops.inplace import count_change
 from autograd.tensor import Tensor, Version, share_version
 from kernels import backend_for
 from kernels.formula import Formula
-from kernels.layout import layout_of
+from kernels.layout import covers, layout_of
+from kernels.walk import update_plan
 
 
 class Update:
@@ -23,13 +26,17 @@ class Update:
     `run(gradient, values)` takes the values of the formula's hoisted parameters (`formula.prepare(...)`), which are the
     same for many parameters of a network. The plan is made anew when the target's memory was replaced or the gradient
     comes in another layout, so one `Update` serves a parameter for life; the state follows the target's dtype.
+
+    gathers: whether the parameter is on a device where it is better updated together with others, by `Updates`.
     """
 
-    __slots__ = ("_arrays", "_data", "_fill", "_layout", "formula", "state", "target")
+    __slots__ = ("_arrays", "_data", "_fill", "_fits", "_layout", "formula", "gathers", "state", "target")
 
     def __init__(self, formula: Formula, target: Tensor, state: tuple[Tensor, ...]) -> None:
         self.formula, self.target, self.state = formula, target, state
+        self.gathers = target.device != "cpu"
         self._data = self._layout = None
+        self._fits = False  # whether all operands have one layout without gaps, and so may be updated together with others
 
     def run(self, gradient: Tensor, values: tuple[float, ...]) -> None:
         """One launch: overwrite the target and its state."""
@@ -55,11 +62,66 @@ class Update:
         for state in self.state:
             move(state, layout.dtype, layout.device)  # the parameter may have been converted since
         states = tuple([s._layout for s in self.state])
-        sources = (layout, given, *states)
-        into = ((layout, *states), (0, *range(2, len(sources))))
-        self._fill = backend_for(layout.device).plan_for(self.formula.hoisted, sources, layout.dtype, into).fill
+        self._fill = backend_for(layout.device).plan_for(self.formula.hoisted, *update_plan((layout, given, *states))).fill
         self._arrays = tuple([s._data for s in self.state])
+        self.gathers = layout.device != "cpu"
+        self._fits = covers(layout) and all(other.strides == layout.strides for other in (given, *states))
         self._data, self._layout = data, given
+
+
+class Updates:
+    """Several `Update`s of one formula, with one launch for all parameters of a dtype and device.
+
+    The results are those of running each, bit for bit, and so is what happens where parameters share memory: they are
+    then updated one after the other. What a launch needs is worked out once, for as long as the same updates are run on
+    the same memory.
+    """
+
+    __slots__ = ("_alone", "_together", "_updates")
+
+    def __init__(self) -> None:
+        self._updates: list[Update] = []
+        self._together: list[tuple[Any, list[int]]] = []  # (plan, numbers of its updates)
+        self._alone: list[int] = []
+
+    def run(self, updates: list[Update], gradients: Sequence[Tensor], values: tuple[float, ...]) -> None:
+        """Overwrite the targets and their states; `values` as for `Update.run`."""
+        is_new = updates != self._updates  # updates are compared by identity
+        for update, gradient in zip(updates, gradients, strict=True):
+            data = update.target._data
+            if data is not update._data or gradient._layout is not update._layout:
+                update._plan(data, gradient)
+                is_new = True
+        if is_new:
+            self._arrange(updates, gradients)
+        for plan, members in self._together:
+            if plan.run([gradients[k]._data for k in members], values):
+                for k in members:
+                    target = updates[k].target
+                    if target._version is None:
+                        target._version = Version()
+                    target._version.count += 1
+            else:  # they share memory
+                for k in members:
+                    updates[k].run(gradients[k], values)
+        for k in self._alone:
+            updates[k].run(gradients[k], values)
+
+    def _arrange(self, updates: list[Update], gradients: Sequence[Tensor]) -> None:
+        found: dict[Any, list[int]] = {}
+        for k, update in enumerate(updates):
+            layout = update.target._layout
+            key = (layout.dtype, layout.device) if update._fits and update.gathers else None
+            found.setdefault(key, []).append(k)
+        self._alone = found.pop(None, [])
+        self._together = []
+        for (_, device), members in found.items():
+            if len(members) == 1:
+                self._alone += members
+            else:
+                groups = [(updates[k]._data, gradients[k]._data, *updates[k]._arrays) for k in members]
+                self._together.append((backend_for(device).plan_many(updates[members[0]].formula.hoisted, groups), members))
+        self._updates = list(updates)
 
 
 def share(tensor: Tensor, source: Tensor) -> None:

@@ -66,7 +66,7 @@ class Block:
         self.readonly = False
         self.streams: set[Any] | None = None  # all that used it, where those are several
         self.piece: _Piece | None = None
-        self.returned: deque[tuple[_Piece, Any, set | None]] | None = None
+        self.returned: deque[tuple[Any, Any, set | None]] | None = None  # who wants to know when this block is gone
 
     def use_on(self, stream: Any) -> None:
         """Queue nothing on `stream` that touches this block before this: it waits for the stream that had the block."""
@@ -87,9 +87,37 @@ class Block:
 
     def __del__(self) -> None:
         # Nothing but an append: this runs in any thread, inside any lock, and while the interpreter shuts down.
-        piece = getattr(self, "piece", None)
-        if piece is not None:
-            self.returned.append((piece, self.stream, self.streams))  # type: ignore[union-attr]
+        returned = getattr(self, "returned", None)
+        if returned is not None:
+            returned.append((self.owner if self.piece is None else self.piece, self.stream, self.streams))
+
+
+class Keeper:
+    """Keeps what owns another library's memory until our work on that memory is done: its next user does not wait for us.
+
+    Blocks of such memory come back to `returned`, as ours do to their allocator; `settle` is called now and then. The
+    runtime's `record(stream)` gives events with `is_done`.
+    """
+
+    def __init__(self, runtime: Any) -> None:
+        self._runtime = weakref.ref(runtime)
+        self.returned: deque[tuple[Any, Any, set | None]] = deque()
+        self._held: deque[tuple[Any, list[Any]]] = deque()
+        self._lock = threading.RLock()
+
+    def settle(self) -> None:
+        """Let go of what is no longer used on the device; waits for nothing."""
+        if not self.returned and not self._held:
+            return
+        done = []  # owners end outside the lock: their finalisers may do anything
+        with self._lock:
+            runtime = self._runtime()
+            while self.returned:
+                owner, stream, streams = self.returned.popleft()
+                events = [runtime.record(each) for each in (streams or {stream})]  # type: ignore[union-attr]
+                self._held.append((owner, events))
+            while self._held and all(event.is_done for event in self._held[0][1]):
+                done.append(self._held.popleft()[0])
 
 
 class _Piece:
@@ -115,6 +143,7 @@ class CachingAllocator:
     def __init__(self, runtime: Any, device: int = 0) -> None:
         self.runtime, self.device, self.name = runtime, device, device_name(device)
         self.exact = bool(runtime.is_simulated)
+        self._keeper: Keeper | None = getattr(runtime, "keeper", None)
         self.forked = False
         self._allocated = self._peak = self._reserved = 0
         self._slabs: dict[int, tuple[_Piece, int]] = {}  # by address: the first piece, and the slab's size
@@ -135,6 +164,8 @@ class CachingAllocator:
         """
         if self.forked:
             raise RuntimeError(_FORKED)
+        if self._keeper is not None:
+            self._keeper.settle()
         block = Block(self.runtime, 0, nbytes, self.device, stream, self)
         if nbytes == 0:
             return block

@@ -7,7 +7,7 @@ A `DeviceArray` is a strided view of a `Block`. All indexing and reshaping gives
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])  # NumPy has no bfloat16: its bits, under a name
+AFTER_READING: list[Callable[[], None]] = []  # called when a thread has waited for elements: see `kernels.cuda.deferred`
 _CALL = 100 << 10  # bytes that are copied in the time that starting one more copy takes
 
 
@@ -279,6 +280,8 @@ class DeviceArray:
             stream = block.runtime.stream(block.device)
             block.use_on(stream)
             _fetch(self, host, stream)
+            for check in AFTER_READING:
+                check()
         return host
 
     def item(self) -> Any:

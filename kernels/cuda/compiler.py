@@ -25,6 +25,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -39,6 +40,8 @@ from kernels.debug import DEBUG, say
 from kernels.template import Parameter, function_name, inlined, names_in  # noqa: F401  (inlined: for the files of kernels)
 
 Grid = int | tuple[int, ...]
+# Distributions whose version decides what machine code comes out; the names for CUDA 13, and for 12.
+DECISIVE = "numba-cuda numba llvmlite nvidia-nvvm nvidia-nvjitlink nvidia-nvvm-cu12 nvidia-nvjitlink-cu12 nvidia-cuda-nvcc-cu12"
 MAX_GRID = (2**31 - 1, 65535, 65535)
 
 
@@ -162,14 +165,19 @@ class Kernel(launch.Kernel):
             say(3, f"{module.__file__}\n{text}")
         return getattr(module, self.function), _signature(self.parameters)
 
+    @property
+    def launch_bounds(self) -> int | tuple[int, int]:
+        """The threads of a block; with MIN_BLOCKS, also how many blocks shall find room on a multiprocessor, which bounds the
+        registers of a thread."""
+        blocks = self.constants.get("MIN_BLOCKS")
+        return (self.threads, blocks) if blocks else self.threads
+
     def ptx(self, capability: tuple[int, int] = (9, 0)) -> str:
         """The kernel in PTX, its entry called as the function is."""
         from kernels.cuda.inspection import compile_ptx
 
         function, signature = self.compiled()
-        # MIN_BLOCKS: so many blocks shall find room on a multiprocessor, which bounds the registers of a thread.
-        blocks = self.constants.get("MIN_BLOCKS")
-        text, entry = compile_ptx(function, signature, (self.threads, blocks) if blocks else self.threads, capability)
+        text, entry = compile_ptx(function, signature, self.launch_bounds, capability)
         return text.replace(entry, self.function)
 
     def cubin(self, capability: tuple[int, int] = (9, 0)) -> bytes:
@@ -199,6 +207,8 @@ class Kernel(launch.Kernel):
 
 def check_grid(name: str, grid: Grid) -> None:
     """Raise unless the hardware takes a grid of this size, all of it at least 1."""
+    if type(grid) is int and 1 <= grid <= MAX_GRID[0]:
+        return
     sizes = grid if isinstance(grid, tuple) else (grid,)
     if not all(1 <= size <= most for size, most in zip(sizes, MAX_GRID, strict=False)) or len(sizes) > 3:
         raise ValueError(f"kernel {name}: a grid of {grid} blocks; each size is at least 1 and at most {MAX_GRID}")
@@ -212,8 +222,11 @@ def environment() -> str:
     here = Path(__file__).parent
     files = sorted([*here.glob("ptx*.py"), *here.glob("math*.py"), here / "inspection.py"])
     shared = "".join(f.read_text(encoding="utf-8") for f in files)
-    versions = ", ".join(f"{p} {metadata.version(p)}" for p in ("numba-cuda", "numba", "llvmlite"))
-    return f"{versions}, vocabulary {source_cache.digest(shared)}"
+    versions = []
+    for name in DECISIVE.split():
+        with suppress(metadata.PackageNotFoundError):
+            versions.append(f"{name} {metadata.version(name)}")
+    return f"{', '.join(versions)}, vocabulary {source_cache.digest(shared)}"
 
 
 def _module_text(kernel: Kernel, vocabulary: str) -> str:

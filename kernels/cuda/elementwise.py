@@ -14,10 +14,10 @@ import numpy as np
 
 from kernels import launch
 from kernels.codegen import identifier
-from kernels.cuda.array import DeviceArray, _empty, from_interface
-from kernels.cuda.compiler import Kernel, dtype_name
+from kernels.cuda.array import DeviceArray, _empty, _make, from_interface
+from kernels.cuda.compiler import Kernel, check_grid, dtype_name
 from kernels.cuda.elementwise_source import Variant, elementwise_source
-from kernels.cuda.memory import allocator
+from kernels.cuda.memory import CachingAllocator, allocator
 from kernels.formula import Formula
 from kernels.layout import Layout, broadcast_shapes, layout_of
 from kernels.walk import (
@@ -65,14 +65,15 @@ class Plan:
         self._permuted = tuple(self.layouts[0].shape[a] for a in walk.order)
         in_order = walk.order == tuple(range(len(walk.order)))
         self._back = None if in_order else tuple(int(a) for a in np.argsort(walk.order))
-        self.call = self._caller(sources)
+        self.call = self._caller(formula, sources)
 
-    def _caller(self, sources: Sequence[Source]) -> Callable[..., Any]:
+    def _caller(self, formula: Formula, sources: Sequence[Source]) -> Callable[..., Any]:
         arity, several = len(sources), len(self.layouts) > 1
         source, shape, back = allocator(self.layouts[0].device), self._permuted, self._back
         dtypes = [layout.dtype for layout in self.layouts]
         is_array = [isinstance(s, Layout) for s in sources]
         only_arrays = all(is_array)
+        quick = self._quick_call(formula, source) if only_arrays and not several and back is None else None
 
         def call(*operands: Any) -> Any:
             outputs = tuple([_empty(shape, dtype, source) for dtype in dtypes])
@@ -88,7 +89,45 @@ class Plan:
                 outputs = tuple([o.transpose(back) for o in outputs])
             return outputs if several else outputs[0]
 
-        return call
+        return call if quick is None else quick(call)
+
+    def _quick_call(self, formula: Formula, source: CachingAllocator) -> Callable[[Callable], Callable] | None:
+        """`call` for the ordinary case, in as few steps as it takes: dense operands of a small formula, whole vectors."""
+        kernel, width = self.kernels[0]
+        if self.tail or formula.parameters or not self.count or self.count % width or len(formula.inputs) > 2:
+            return None
+        vectors = self.count // width
+        grid = -(-vectors // (kernel.threads * kernel.constants["UNROLL"]))
+        layout = self.layouts[0]
+        shape, dtype, item, name = layout.shape, layout.dtype, layout.dtype.itemsize, layout.device
+        strides, nbytes = tuple([s * item for s in layout.strides]), layout.size * item
+        allocate, runtime, device = source.allocate, source.runtime, source.device
+        check_grid(kernel.name, grid)
+        mask = VECTOR_BYTES - 1 if width > 1 else 0
+
+        def unary(otherwise: Callable) -> Callable:
+            def call(x: DeviceArray) -> DeviceArray:
+                if x.pointer & mask:
+                    return otherwise(x)
+                block = allocate(nbytes, runtime.stream(device))
+                out = _make(block, block.pointer, shape, strides, dtype, name, True)
+                kernel.start(grid, (x, out, vectors), 0)
+                return out
+
+            return call
+
+        def binary(otherwise: Callable) -> Callable:
+            def call(x: DeviceArray, y: DeviceArray) -> DeviceArray:
+                if (x.pointer | y.pointer) & mask:
+                    return otherwise(x, y)
+                block = allocate(nbytes, runtime.stream(device))
+                out = _make(block, block.pointer, shape, strides, dtype, name, True)
+                kernel.start(grid, (x, y, out, vectors), 0)
+                return out
+
+            return call
+
+        return unary if len(formula.inputs) == 1 else binary
 
     def fill(self, arguments: tuple) -> None:
         """Run on the arguments, in this order: inputs, results that are no inputs, parameters."""

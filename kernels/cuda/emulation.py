@@ -117,7 +117,7 @@ def pointer_at(table: Any, index: Any, T: Any) -> Pointer:
     if bounds is None:
         raise OutOfBounds(f"{here()}: {address:#x}, element {index} of {table.title()}, is not the address of any array")
     kind = Pointer if current.trace is None else current.trace.pointer
-    return kind(address, T, *bounds, name=f"{table.name}[{index}]")
+    return kind(address, T, *bounds, name=f"{table.title().removeprefix('argument ')}[{index}]")
 
 
 # --- asynchronous copies ----------------------------------------------------------------------------------------------

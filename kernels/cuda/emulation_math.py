@@ -33,6 +33,18 @@ def _float_functions(dtype_name: str) -> dict[str, Callable]:
         decay = np.exp(-np.abs(real(x)))
         return (decay if x < zero else one) / (one + decay)
 
+    def reciprocal(x):
+        """1/x."""
+        return one / real(x)
+
+    def square(x):
+        """x*x."""
+        return real(x) * real(x)
+
+    def logaddexp(x, y):
+        """log(e**x + e**y)."""
+        return np.logaddexp(real(x), real(y))
+
     def erf(x):
         """The error function."""
         return real(math.erf(x))
@@ -63,6 +75,7 @@ def _float_functions(dtype_name: str) -> dict[str, Callable]:
 
     functions = {name: in_type(getattr(np, name)) for name in _NUMPY_NAMES}
     functions |= {name: in_type(getattr(np, numpy_name)) for name, numpy_name in _RENAMED.items()}
+    functions |= dict(reciprocal=reciprocal, square=square, logaddexp=logaddexp)
     return functions | dict(rsqrt=rsqrt, sigmoid=sigmoid, erf=erf, erfc=erfc, pow=power, atan2=atan2)
 
 
@@ -118,6 +131,10 @@ def _integer_functions(dtype_name: str) -> dict[str, Callable]:
         """|x|; the smallest signed integer stays itself."""
         return -x if x < 0 else x
 
+    def square(x):
+        """x*x with wrap-around."""
+        return real(x) * real(x)
+
     def sign(x):
         """-1, 0 or 1."""
         return one if x > 0 else (real(-1) if x < 0 else zero)
@@ -131,7 +148,7 @@ def _integer_functions(dtype_name: str) -> dict[str, Callable]:
         return binary
 
     return _EXACT | dict(
-        abs=absolute, sign=sign, signbit=lambda x: np.bool_(x < 0), bitwise_invert=lambda x: ~x, pow=power,
+        abs=absolute, sign=sign, signbit=lambda x: np.bool_(x < 0), bitwise_invert=lambda x: ~x, pow=power, square=square,
         floor_divide=in_type(np.floor_divide), remainder=in_type(np.remainder), left_shift=in_type(np.left_shift),
         right_shift=in_type(np.right_shift),
     )  # fmt: skip

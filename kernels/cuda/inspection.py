@@ -131,8 +131,7 @@ def link(ptx: str, arch: str = "sm_90") -> tuple[bytes, Report]:
 
 def _report(log: str, cubin: bytes, arch: str) -> Report:
     def number(pattern: str) -> int:
-        found = re.search(pattern, log)
-        return int(found[1]) if found else 0
+        return max(map(int, re.findall(pattern, log)), default=0)  # of the kernel and of functions that it calls
 
     return Report(
         registers=number(r"Used (\d+) registers"),

@@ -3,7 +3,7 @@
     matmul_tile       float32, float64: a block of threads computes a tile of the result, a thread 8x8 (or 4x4) of it
     matmul_rows       a matrix whose rows lie in one piece times a vector
     matmul_columns    a matrix whose columns do, times a vector
-    matmul_integers   integers and bool, any strides
+    matmul_shared     integers and bool, any strides
     matmul_combine    the sum over parts of the depth, which the others leave in pieces where the result is small
 
 An operand is *along* the depth where its elements of one row of `a` (one column of `b`) are neighbours, and *across* it
@@ -31,14 +31,14 @@ def fetch(place, at, line, extent, left, thread, staged):
         position = thread % uint32(TILE // WIDTH) * uint32(WIDTH)
         step = thread // uint32(TILE // WIDTH)
         begin = at + int64(step) * line + int64(position)
-    for v in unrolled(LOADS):
+    for v in range(LOADS):
         if ALONG:
             inside = (step < left) & (position + uint32(v * (THREADS // (TILE_K // WIDTH))) < extent)
             here = begin + int64(v * (THREADS // (TILE_K // WIDTH))) * line
         else:
             inside = (position < extent) & (step + uint32(v * (THREADS // (TILE // WIDTH))) < left)
             here = begin + int64(v * (THREADS // (TILE // WIDTH))) * line
-        for e in unrolled(WIDTH):
+        for e in range(WIDTH):
             staged[v * WIDTH + e] = T(0)
         if inside:
             if WIDTH == 4:
@@ -60,14 +60,14 @@ def put(tiles, base, thread, staged):
         position = thread // uint32(TILE_K // WIDTH)
         step = thread % uint32(TILE_K // WIDTH) * uint32(WIDTH)
         group = step // uint32(VECTOR) * uint32(SWIZZLE)
-        for v in unrolled(LOADS):
-            for e in unrolled(WIDTH):
+        for v in range(LOADS):
+            for e in range(WIDTH):
                 line = base + (step + uint32(e)) * uint32(TILE)
                 tiles[line + ((position + uint32(v * (THREADS // (TILE_K // WIDTH)))) ^ group)] = staged[v * WIDTH + e]
     else:
         position = thread % uint32(TILE // WIDTH) * uint32(WIDTH)
         step = thread // uint32(TILE // WIDTH)
-        for v in unrolled(LOADS):
+        for v in range(LOADS):
             to = base + (step + uint32(v * (THREADS // (TILE // WIDTH)))) * uint32(TILE) + position
             if WIDTH == 4:
                 store4(tiles, to, (staged[v * 4], staged[v * 4 + 1], staged[v * 4 + 2], staged[v * 4 + 3]))
@@ -94,14 +94,11 @@ def matmul_tile(
     depth: "int64",
     a_line: "int64",
     b_line: "int64",
-    out_row: "int64",
     inner: "int64",
     a_outer: "int64",
     a_inner: "int64",
     b_outer: "int64",
     b_inner: "int64",
-    out_outer: "int64",
-    out_inner: "int64",
     chunk: "int64",
     part: "int64",
 ):
@@ -153,7 +150,7 @@ def matmul_tile(
         b_at = outer * b_outer + rest * b_inner + begin * b_line + column0
         b_next = int64(TILE_K) * b_line
 
-    for i in unrolled(SUMS):
+    for i in range(SUMS):
         sums[i] = T(0)
     if begin < end:
         here = uint32(min(end - begin, int64(TILE_K)))
@@ -171,13 +168,13 @@ def matmul_tile(
             here = uint32(min(end - begin, int64(TILE_K)))
             fetch_a(a, a_at, a_line, extent_m, here, thread, staged_a)
             fetch_b(b, b_at, b_line, extent_n, here, thread, staged_b)
-        for g in ROLLED(TILE_K // VECTOR):
+        for g in unrolled(TILE_K // VECTOR):
             swizzle_a = uint32(g) * uint32(SWIZZLE * A_ALONG)
             swizzle_b = uint32(g) * uint32(SWIZZLE * B_ALONG)
             a_line0 = base + uint32(g) * uint32(VECTOR * TILE_M)
             b_line0 = base + uint32(TILE_M * TILE_K) + uint32(g) * uint32(VECTOR * TILE_N)
             for k in unrolled(VECTOR):
-                for h in unrolled(GROUPS):
+                for h in range(GROUPS):
                     a_from = a_line0 + uint32(k * TILE_M) + ((own_row + uint32(h * 4 * VECTOR)) ^ swizzle_a)
                     b_from = b_line0 + uint32(k * TILE_N) + ((own_column + uint32(h * 8 * VECTOR)) ^ swizzle_b)
                     if VECTOR == 4:
@@ -186,8 +183,8 @@ def matmul_tile(
                     else:
                         left[h * 2], left[h * 2 + 1] = load2(tiles, a_from)
                         right[h * 2], right[h * 2 + 1] = load2(tiles, b_from)
-                for i in unrolled(GROUPS * VECTOR):
-                    for j in unrolled(GROUPS * VECTOR):
+                for i in range(GROUPS * VECTOR):
+                    for j in range(GROUPS * VECTOR):
                         sums[i * GROUPS * VECTOR + j] += left[i] * right[j]
         base = base ^ uint32(SHARED // 2)
         if begin < end:
@@ -195,21 +192,21 @@ def matmul_tile(
             put_b(tiles, base + uint32(TILE_M * TILE_K), thread, staged_b)
         cuda.syncthreads()
 
-    to = int64(cuda.blockIdx.y) * part + outer * out_outer + rest * out_inner + row0 * out_row + column0
-    for h in unrolled(GROUPS):
+    to = int64(cuda.blockIdx.y) * part + (int64(batch) * rows + row0) * columns + column0
+    for h in range(GROUPS):
         column = own_column + uint32(h * 8 * VECTOR)
-        for e in unrolled(VECTOR):
+        for e in range(VECTOR):
             right[h * VECTOR + e] = T(0)
             if BIAS:
                 if column + uint32(e) < extent_n:
                     right[h * VECTOR + e] = bias[column0 + int64(column) + int64(e)]
-    for i in unrolled(GROUPS * VECTOR):
+    for i in range(GROUPS * VECTOR):
         row = own_row + uint32(i // VECTOR * 4 * VECTOR + i % VECTOR)
         if row < extent_m:
-            line = to + int64(row) * out_row
-            for h in unrolled(GROUPS):
+            line = to + int64(row) * columns
+            for h in range(GROUPS):
                 column = own_column + uint32(h * 8 * VECTOR)
-                for e in unrolled(VECTOR):
+                for e in range(VECTOR):
                     j = h * VECTOR + e
                     left[e] = activated(sums[i * GROUPS * VECTOR + h * VECTOR + e] + right[h * VECTOR + e])
                 if OUT_WIDTH == 4:
@@ -219,6 +216,237 @@ def matmul_tile(
                     if column < extent_n:
                         store2(out, line + int64(column), (left[0], left[1]))
                 else:
-                    for e in unrolled(VECTOR):
+                    for e in range(VECTOR):
                         if column + uint32(e) < extent_n:
                             out[line + int64(column) + int64(e)] = left[e]
+
+
+# --- a matrix times a vector ------------------------------------------------------------------------------------------
+
+
+def vector_cost(grid, matrix, x, bias, out, rows, depth, *_):
+    """Operations, and bytes if everything passes once."""
+    return 2 * rows * depth * max(out.size // max(rows, 1), 1), matrix.nbytes + x.nbytes + out.nbytes
+
+
+@unrolled_kernel(cost=vector_cost)
+def matmul_rows(
+    matrix: "T*",
+    x: "T*",
+    bias: "T*",
+    out: "O*",
+    rows: "int64",
+    depth: "int64",
+    line: "int64",
+    inner: "int64",
+    matrix_outer: "int64",
+    matrix_inner: "int64",
+    x_outer: "int64",
+    x_inner: "int64",
+    bias_step: "int64",
+    chunk: "int64",
+    part: "int64",
+):
+    """LANES threads sum a row, WIDTH neighbours at a time, four such vectors under way; then they add up pairwise."""
+    shared = cuda.shared.array(32, R)
+    sums = cuda.local.array(SUMS, R)
+    thread = uint32(cuda.threadIdx.x)
+    blocks = uint32((rows + int64(THREADS // LANES - 1)) // int64(THREADS // LANES))
+    batch = int64(uint32(cuda.blockIdx.x) // blocks)
+    row = int64(uint32(cuda.blockIdx.x) % blocks) * int64(THREADS // LANES) + int64(thread // uint32(LANES))
+    outer = batch // inner
+    rest = batch % inner
+    begin = int64(cuda.blockIdx.y) * chunk
+    end = min(depth, begin + chunk)
+    for i in range(SUMS):
+        sums[i] = R(0)
+    if row < rows:
+        k = begin + int64(thread % uint32(LANES)) * int64(WIDTH)
+        at = outer * matrix_outer + rest * matrix_inner + row * line
+        x_at = outer * x_outer + rest * x_inner
+        while k + int64(3 * LANES * WIDTH) < end:
+            for u in unrolled(4):
+                here = k + int64(u * LANES * WIDTH)
+                if WIDTH == 1:
+                    sums[u] += widened(matrix[at + here]) * widened(x[x_at + here])
+                else:
+                    left = LOAD(matrix, at + here)
+                    right = LOAD(x, x_at + here)
+                    for e in unrolled(WIDTH):
+                        sums[u * WIDTH + e] += widened(left[e]) * widened(right[e])
+            k += int64(4 * LANES * WIDTH)
+        while k < end:
+            if WIDTH == 1:
+                sums[0] += widened(matrix[at + k]) * widened(x[x_at + k])
+            else:
+                left = LOAD(matrix, at + k)
+                right = LOAD(x, x_at + k)
+                for e in unrolled(WIDTH):
+                    sums[e] += widened(left[e]) * widened(right[e])
+            k += int64(LANES * WIDTH)
+    for half in unrolled(LOG_SUMS):
+        for i in unrolled(SUMS >> (half + 1)):
+            sums[i] = sums[2 * i] + sums[2 * i + 1]
+    total = sums[0]
+    for half in unrolled(5):
+        total += cuda.shfl_xor_sync(uint32(0xFFFFFFFF), total, 16 >> half)
+    if LANES > 32:
+        if thread % uint32(32) == uint32(0):
+            shared[thread // uint32(32)] = total
+        cuda.syncthreads()
+        total = R(0)
+        if thread == uint32(0):
+            for w in range(THREADS // 32):
+                total += shared[w]
+    if thread % uint32(LANES) == uint32(0):
+        if row < rows:
+            if BIAS:
+                total += widened(bias[row * bias_step])
+            out[int64(cuda.blockIdx.y) * part + batch * rows + row] = narrowed(activated(total))
+
+
+@unrolled_kernel(cost=vector_cost)
+def matmul_columns(
+    matrix: "T*",
+    x: "T*",
+    bias: "T*",
+    out: "O*",
+    rows: "int64",
+    depth: "int64",
+    line: "int64",
+    inner: "int64",
+    matrix_outer: "int64",
+    matrix_inner: "int64",
+    x_outer: "int64",
+    x_inner: "int64",
+    bias_step: "int64",
+    chunk: "int64",
+    part: "int64",
+):
+    """A matrix that lies by steps of the depth: a lane sums WIDTH neighbouring results, the block's warps take the steps
+    of the depth in turn, and add up in a fixed order."""
+    shared = cuda.shared.array(SHARED, R)
+    sums = cuda.local.array(SUMS, R)
+    thread = uint32(cuda.threadIdx.x)
+    lane = thread % uint32(32)
+    warp = thread // uint32(32)
+    blocks = uint32((rows + int64(32 * WIDTH - 1)) // int64(32 * WIDTH))
+    batch = int64(uint32(cuda.blockIdx.x) // blocks)
+    first = int64(uint32(cuda.blockIdx.x) % blocks) * int64(32 * WIDTH)
+    outer = batch // inner
+    rest = batch % inner
+    begin = int64(cuda.blockIdx.y) * chunk
+    end = min(depth, begin + chunk)
+    for i in range(SUMS):
+        sums[i] = R(0)
+    own = first + int64(lane) * int64(WIDTH)
+    if own < rows:
+        k = begin + int64(warp)
+        at = outer * matrix_outer + rest * matrix_inner + own
+        x_at = outer * x_outer + rest * x_inner
+        while k + int64(3 * (THREADS // 32)) < end:
+            for u in unrolled(4):
+                here = k + int64(u * (THREADS // 32))
+                factor = widened(x[x_at + here])
+                if WIDTH == 1:
+                    sums[u] += widened(matrix[at + here * line]) * factor
+                else:
+                    left = LOAD(matrix, at + here * line)
+                    for e in unrolled(WIDTH):
+                        sums[u * WIDTH + e] += widened(left[e]) * factor
+            k += int64(4 * (THREADS // 32))
+        while k < end:
+            factor = widened(x[x_at + k])
+            if WIDTH == 1:
+                sums[0] += widened(matrix[at + k * line]) * factor
+            else:
+                left = LOAD(matrix, at + k * line)
+                for e in unrolled(WIDTH):
+                    sums[e] += widened(left[e]) * factor
+            k += int64(THREADS // 32)
+    for e in unrolled(WIDTH):
+        total = (sums[e] + sums[WIDTH + e]) + (sums[2 * WIDTH + e] + sums[3 * WIDTH + e])
+        shared[(warp * uint32(WIDTH) + uint32(e)) * uint32(32) + lane] = total
+    cuda.syncthreads()
+    if thread < uint32(32 * WIDTH):
+        row = first + int64(thread)
+        if row < rows:
+            total = R(0)
+            place = thread % uint32(WIDTH) * uint32(32) + thread // uint32(WIDTH)
+            for w in range(THREADS // 32):
+                total += shared[uint32(w * 32 * WIDTH) + place]
+            if BIAS:
+                total += widened(bias[row * bias_step])
+            out[int64(cuda.blockIdx.y) * part + batch * rows + row] = narrowed(activated(total))
+
+
+# --- any strides, any numbers -----------------------------------------------------------------------------------------
+
+
+@unrolled_kernel(cost=matmul_cost)
+def matmul_shared(
+    a: "T*",
+    b: "T*",
+    bias: "T*",
+    out: "O*",
+    rows: "int64",
+    columns: "int64",
+    depth: "int64",
+    a_row: "int64",
+    a_step: "int64",
+    b_step: "int64",
+    b_column: "int64",
+    inner: "int64",
+    a_outer: "int64",
+    a_inner: "int64",
+    b_outer: "int64",
+    b_inner: "int64",
+):
+    """A thread per result; a block of TILE x TILE threads brings tiles of both operands to shared memory, one element per
+    thread, so that each is read from global memory once per block and not once per thread."""
+    tile_a = cuda.shared.array(AREA, R)
+    tile_b = cuda.shared.array(AREA, R)
+    thread = uint32(cuda.threadIdx.x)
+    x = thread % uint32(TILE)
+    y = thread // uint32(TILE)
+    tiles_m = uint32((rows + int64(TILE - 1)) // int64(TILE))
+    tiles_n = uint32((columns + int64(TILE - 1)) // int64(TILE))
+    batch = int64(uint32(cuda.blockIdx.x) // (tiles_m * tiles_n))
+    number = uint32(cuda.blockIdx.x) % (tiles_m * tiles_n)
+    row = int64(number // tiles_n) * int64(TILE) + int64(y)
+    column = int64(number % tiles_n) * int64(TILE) + int64(x)
+    a_at = batch // inner * a_outer + batch % inner * a_inner + row * a_row
+    b_at = batch // inner * b_outer + batch % inner * b_inner + column * b_column
+    total = R(0)
+    first = int64(0)
+    while first < depth:
+        value_a = R(0)
+        value_b = R(0)
+        if row < rows and first + int64(x) < depth:
+            value_a = widened(a[a_at + (first + int64(x)) * a_step])
+        if column < columns and first + int64(y) < depth:
+            value_b = widened(b[b_at + (first + int64(y)) * b_step])
+        tile_a[y * uint32(TILE) + x] = value_a
+        tile_b[y * uint32(TILE) + x] = value_b
+        cuda.syncthreads()
+        for k in range(TILE):
+            total += tile_a[y * uint32(TILE) + uint32(k)] * tile_b[uint32(k) * uint32(TILE) + x]
+        cuda.syncthreads()
+        first += int64(TILE)
+    if row < rows and column < columns:
+        if BIAS:
+            total += widened(bias[column])
+        out[(batch * rows + row) * columns + column] = narrowed(activated(total))
+
+
+@unrolled_kernel()
+def matmul_combine(parts: "R*", bias: "T*", out: "O*", count: "int64", bias_size: "int64", splits: "int64"):
+    """Add the sums over parts of the depth, in order, and finish: a thread per result."""
+    i = int64(cuda.blockIdx.x) * int64(THREADS) + int64(cuda.threadIdx.x)
+    if i < count:
+        total = parts[i]
+        for split in range(1, splits):
+            total += parts[int64(split) * count + i]
+        if BIAS:
+            total += widened(bias[i % bias_size])
+        out[i] = narrowed(activated(total))

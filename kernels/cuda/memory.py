@@ -104,7 +104,13 @@ def set_poison(on: bool) -> None:
 
 def foreign_block(pointer: int, nbytes: int, device: int, stream: Any, owner: Any, runtime: Any = None) -> Block:
     """Memory of another library, which lives as long as `owner` does; never given out again by us."""
-    return Block(runtime if runtime is not None else _runtime(), pointer, nbytes, device, stream, owner)
+    runtime = runtime if runtime is not None else _runtime()
+    block = Block(runtime, pointer, nbytes, device, stream, owner)
+    keeper = getattr(runtime, "keeper", None)
+    if keeper is not None:
+        keeper.settle()
+        block.returned = keeper.returned
+    return block
 
 
 def _follow_host() -> None:

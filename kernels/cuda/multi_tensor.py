@@ -36,7 +36,7 @@ VECTOR_BYTES = 16
 class PlanMany:
     """A formula `(p, g, *state) -> (p, *state)` for given arrays p and state; see `plan_many`."""
 
-    __slots__ = ("_addresses", "_blocks", "_elements", "_grid", "_high", "_kernel", "_low", "_moving", "_order", "_table", "layouts")
+    __slots__ = ("_addresses", "_blocks", "_elements", "_grid", "_high", "_kernel", "_low", "_moving", "_table", "layouts")
 
     def __init__(self, formula: Formula, groups: Sequence[Sequence[DeviceArray]]) -> None:
         self.layouts = [update_layout(formula, group) for group in groups]
@@ -56,9 +56,9 @@ class PlanMany:
         self._moving = empty((len(groups),), np.int64, first.device)
         self._addresses: list[int] = []
         low = pointers.reshape(-1)
-        self._order = np.argsort(low, kind="stable")
-        self._low = low[self._order]
-        self._high = self._low + np.repeat(sizes * first.dtype.itemsize, pointers.shape[1])[self._order]
+        order = np.argsort(low, kind="stable")
+        self._low = low[order]
+        self._high = self._low + np.repeat(sizes * first.dtype.itemsize, pointers.shape[1])[order]
 
     def run(self, gradients: Sequence[DeviceArray], values: Sequence[float]) -> bool:
         """Overwrite p and the state of every group, given the groups' gradients and the parameters' values.

@@ -27,15 +27,12 @@ import numpy as np
 from kernels import launch
 from kernels.cuda.array import BFLOAT16
 from kernels.cuda.compiler import POINTER_TYPES, Kernel, dtype_name
+from kernels.cuda.reduce_places import HALVES, THREADS, WARP, Places, indent
 from kernels.reduction import Operation, operation_for
 from kernels.template import Parameter
 
-THREADS = 256
-WARP = 32
 ROWS = 4  # short rows that a group of lanes has under way
 MOST_DIMENSIONS = 4  # kept, and as many reduced: an array with more is copied
-
-_HALVES = {"float16": ("float32_of_half", "half_of_float32"), "bfloat16": ("float32_of_bfloat16", "bfloat16_of_float32")}
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Variant:
 def kernel_for(variant: Variant) -> Kernel:
     """The kernel; its parameters are listed in `_Writer.__init__`."""
     writer = _Writer(variant)
-    computed = "float32" if variant.element in _HALVES else POINTER_TYPES.get(variant.element, variant.element)
+    computed = "float32" if variant.element in HALVES else POINTER_TYPES.get(variant.element, variant.element)
     types = {"A": variant.total, "T": computed}
     form = f"{variant.form}{'_peeled' if variant.peel else ''}"
     name = f"{variant.operation.name}_{form}"
@@ -106,44 +103,6 @@ def _tree(values: Sequence[str]) -> str:
     while len(parts) > 1:
         parts = [f"combine({', '.join(parts[i : i + 2])})" if i + 1 < len(parts) else parts[i] for i in range(0, len(parts), 2)]
     return parts[0]
-
-
-def _indent(lines: Sequence[str], levels: int = 1) -> list[str]:
-    return ["    " * levels + line for line in lines]
-
-
-class Places:
-    """Lines that turn the number of an output, or of an element, into its place: shared with argreduce_kernels."""
-
-    def __init__(self, kept: int, reduced: int, wide: bool) -> None:
-        self.kept, self.reduced, self.number = kept, reduced, "int64" if wide else "uint32"
-        self.parameters: list[Parameter] = [(f"size{d}", "int64", False) for d in range(kept - 1)]
-        self.parameters += [(f"step{d}", "int64", False) for d in range(kept)]
-        self.parameters += [(f"length{d}", "int64", False) for d in range(reduced - 1)]
-        self.parameters += [(f"stride{d}", "int64", False) for d in range(reduced)]
-
-    def of_output(self, at: str, output: str, places: str = "") -> list[str]:
-        """`at` = place of the first element of an output; `places` = its place in the result by the steps `place0`, ..."""
-        return self._digits(output, self.kept, "size", [(at, "step")] + ([(places, "place")] if places else []))
-
-    def of_element(self, target: str, at: str, element: str) -> list[str]:
-        """`target` = the place of an element of the output whose first is at `at`."""
-        if self.reduced == 1:
-            return [f"{target} = {at} + {element} * stride0"]
-        lines = self._digits(element, self.reduced, "length", [(target, "stride")])
-        return [*lines, f"{target} = {at} + {target}"]
-
-    def _digits(self, number: str, count: int, size: str, targets: list[tuple[str, str]]) -> list[str]:
-        if count == 1:
-            return [f"{target} = {number} * {step}0" for target, step in targets]
-        lines = [f"rest = {self.number}({number})"]
-        for d in range(count):
-            last = d == count - 1
-            lines.append("digit = int64(rest)" if last else f"digit = int64(rest % {self.number}({size}{d}))")
-            lines += [f"{t} = {f'{t} + ' if d else ''}digit * {step}{d}" for t, step in targets]
-            if not last:
-                lines.append(f"rest = {self.number}(rest // {self.number}({size}{d}))")
-        return lines
 
 
 class _Writer:
@@ -173,7 +132,7 @@ class _Writer:
         form = {"block": self._block, "lanes": self._lanes, "short": self._short, "columns": self._columns}
         lines = form[self.variant.form]()
         header = f"def {name}({', '.join(p[0] for p in self.parameters)}):"
-        return "\n".join([self._helpers(), "", header, *_indent(lines)])
+        return "\n".join([self._helpers(), "", header, *indent(lines)])
 
     # --- the operation ------------------------------------------------------------------------------------------------
 
@@ -183,7 +142,7 @@ class _Writer:
         exchanged = "cuda.shfl_xor_sync(0xFFFFFFFF, t, lanes)"
         if np.dtype(v.total).kind != "f":  # the instruction moves 32 or 64 bits
             exchanged = f"A(cuda.shfl_xor_sync(0xFFFFFFFF, int{max(bits, 32)}(t), lanes))"
-        value = [f"    v = {_HALVES[v.element][0]}(v)"] if v.element in _HALVES else []
+        value = [f"    v = {HALVES[v.element][0]}(v)"] if v.element in HALVES else []
         stored = {"float16": "half_of_float32(total)", "bfloat16": "bfloat16_of_float32(total)", "bool": "uint8(total)"}
         functions = {
             "combine(a, b)": [f"    return {operation.combine}"],
@@ -201,7 +160,7 @@ class _Writer:
         if v.uses_first and v.centre == "array":
             lines.append(f"first{suffix} = first_data[{output}]")
         elif v.uses_first and v.centre == "element":
-            lines.append(f"first{suffix} = x[{at}]" if v.element not in _HALVES else f"first{suffix} = {_HALVES[v.element][0]}(x[{at}])")
+            lines.append(f"first{suffix} = {f'{HALVES[v.element][0]}(x[{at}])' if v.element in HALVES else f'x[{at}]'}")
         if v.uses_second:
             lines.append(f"second{suffix} = second_data[{output}]")
         return lines
@@ -246,7 +205,7 @@ class _Writer:
             body += place(u, f"j + {lanes} * int64({u})" if u else "j")
             body.append(self._load(f"v{u}", f"at{u}"))
         body += [f"t{u} = combine(t{u}, {self._vector(f'v{u}')})" for u in range(unroll)]
-        lines += _indent([*body, f"j = j + {lanes} * int64({unroll})"])
+        lines += indent([*body, f"j = j + {lanes} * int64({unroll})"])
         if unroll > 1:  # the rest: as many loads again, those past the end of a vector that is there
             body = []
             for u in range(unroll - 1):
@@ -254,7 +213,7 @@ class _Writer:
                 body += place(u, f"select(j{u} < {vectors}, j{u}, j)" if u else "j0")
                 body.append(self._load(f"v{u}", f"at{u}"))
             body += [f"t{u} = select(j{u} < {vectors}, combine(t{u}, {self._vector(f'v{u}')}), t{u})" for u in range(unroll - 1)]
-            lines += [f"if j < {vectors}:", *_indent(body)]
+            lines += [f"if j < {vectors}:", *indent(body)]
         return lines
 
     def _row(self, lanes: str, begin: str, count: str) -> list[str]:
@@ -293,7 +252,7 @@ class _Writer:
         lines += [f"between = cuda.shared.array({warps}, A)", f"if lane % int64({WARP}) == int64(0):"]
         lines += [f"    between[lane // int64({WARP})] = total", "cuda.syncthreads()", f"if lane < int64({WARP}):"]
         lines += [f"    total = between[lane % int64({warps})]"]
-        lines += _indent(self._butterfly(["total"], warps // 2))
+        lines += indent(self._butterfly(["total"], warps // 2))
         lines += ["    if lane == int64(0):", f"        out[int64(item)] = {self._result('total')}"]
         return lines
 
@@ -313,7 +272,7 @@ class _Writer:
     def _over_lanes(self, totals: list[str]) -> list[str]:
         body = [f"{t} = combine({t}, exchanged({t}, int32(distance)))" for t in totals]
         lines = ["distance = lanes >> int64(1)", "while distance > int64(0):"]
-        return [*lines, *_indent([*body, "distance = distance >> int64(1)"])]
+        return [*lines, *indent([*body, "distance = distance >> int64(1)"])]
 
     def _lanes(self) -> list[str]:
         lines = [*self._group(), "item = int64(cuda.blockIdx.x) * groups + group"]
@@ -328,7 +287,10 @@ class _Writer:
     def _short(self) -> list[str]:
         width = self.variant.width
         lines = [*self._group(), f"vectors = length // int64({width})" if width > 1 else "vectors = length"]
-        lines += ["there = lane < vectors", "element = select(there, lane, int64(0))" + (f" * int64({width})" if width > 1 else "")]
+        lines += [
+            "there = lane < vectors",
+            "element = select(there, lane, int64(0))" + (f" * int64({width})" if width > 1 else ""),
+        ]
         for r in range(ROWS):
             lines.append(f"item{r} = (int64(cuda.blockIdx.x) * int64({ROWS}) + int64({r})) * groups + group")
             lines.append(f"output{r} = min(item{r}, outputs - int64(1))")
@@ -350,7 +312,10 @@ class _Writer:
         columns = range(v.width)
         lines = [*self._group(), f"vectors = outputs // int64({v.width})" if v.width > 1 else "vectors = outputs"]
         lines += ["tiles = (vectors + lanes - int64(1)) >> lane_bits", f"item = {self.places.number}(cuda.blockIdx.x)"]
-        lines += [f"part = int64(item // {self.places.number}(tiles))", "vector = ((int64(item) - part * tiles) << lane_bits) + lane"]
+        lines += [
+            f"part = int64(item // {self.places.number}(tiles))",
+            "vector = ((int64(item) - part * tiles) << lane_bits) + lane",
+        ]
         lines += ["is_there = (vector < vectors) & (group == int64(0))", "vector = min(vector, vectors - int64(1))"]
         lines += [f"output = vector * int64({v.width})" if v.width > 1 else "output = vector"]
         lines += self.places.of_output("at", "output", "to")
@@ -384,7 +349,7 @@ class _Writer:
             body += self.places.of_element(f"at{u}", "at", f"(j + groups * int64({u}))" if u else "j")
             body.append(self._load(f"v{u}", f"at{u}"))
         body += [f"t{i} = combine(t{i}, {_tree([value(u, i) for u in range(v.unroll)])})" for i in columns]
-        lines = [f"while j + groups * int64({v.unroll - 1}) < end:", *_indent([*body, f"j = j + groups * int64({v.unroll})"])]
+        lines = [f"while j + groups * int64({v.unroll - 1}) < end:", *indent([*body, f"j = j + groups * int64({v.unroll})"])]
         if v.unroll > 1:
             body = []
             for u in range(v.unroll - 1):
@@ -393,7 +358,7 @@ class _Writer:
                 body.append(self._load(f"v{u}", f"at{u}"))
             for u in range(v.unroll - 1):
                 body += [f"t{i} = select(j{u} < end, combine(t{i}, {value(u, i)}), t{i})" for i in columns]
-            lines += ["if j < end:", *_indent(body)]
+            lines += ["if j < end:", *indent(body)]
         return lines
 
 
@@ -413,7 +378,7 @@ def _sample(name: str, element: Any, total: Any, result: Any, form: str, width: 
     def make() -> Kernel:
         dtype = np.dtype(element)
         operation = operation_for(name, dtype if dtype.kind != "V" else np.dtype(np.float16), np.dtype(result))
-        given = {"kept": 1, "reduced": 1, "unroll": unroll_for(operation, dtype, width, form)} | options
+        given: dict[str, Any] = {"kept": 1, "reduced": 1, "unroll": unroll_for(operation, dtype, width, form)} | options
         names = dtype_name(dtype), dtype_name(np.dtype(total)), dtype_name(np.dtype(result))
         return kernel_for(Variant(operation, *names, form=form, width=width, **given))
 

@@ -11,7 +11,7 @@ import numpy as np
 from kernels.cuda import array as arrays
 from kernels.cuda.array import BFLOAT16, DeviceArray, from_interface
 from kernels.cuda.data import copy
-from kernels.cuda.reduce_plan import VECTOR_BYTES, Geometry, Plan
+from kernels.cuda.reduce_plan import VECTOR_BYTES, Geometry, Plan, alignment_of
 from kernels.layout import layout_of
 from kernels.reduction import (
     BOOL,
@@ -108,7 +108,7 @@ def _caller(
         behind = tuple(range(len(shape) - len(axes), len(shape)))
         straight = plan(moved, arrays.dense_strides(moved, 1), behind, VECTOR_BYTES)
         return lambda x, *rest: straight(copy(x.transpose(order)), *rest)
-    return plan(shape, layout.strides, axes, (x.pointer | VECTOR_BYTES) & -(x.pointer | VECTOR_BYTES))
+    return plan(shape, layout.strides, axes, alignment_of(x))
 
 
 def _filled(shape: tuple[int, ...], dtype: np.dtype, value: float | None, device: str) -> DeviceArray:

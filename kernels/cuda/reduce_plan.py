@@ -14,7 +14,8 @@ import numpy as np
 
 from kernels.cuda.array import DeviceArray, empty
 from kernels.cuda.compiler import Kernel, dtype_name
-from kernels.cuda.reduce_kernels import MOST_DIMENSIONS, ROWS, THREADS, WARP, Variant, kernel_for, unroll_for
+from kernels.cuda.reduce_kernels import MOST_DIMENSIONS, ROWS, Variant, kernel_for, unroll_for
+from kernels.cuda.reduce_places import THREADS, WARP
 from kernels.layout import merge_dimensions
 from kernels.reduction import Operation
 
@@ -28,7 +29,7 @@ PART = 1 << 13  # elements of a part, at least: enough for a block to be worth i
 LONGEST = 1 << 18  # elements of a part of a row, at most: more would add up errors
 LONG = 1024  # elements of a row from which on a block works on it, not a warp
 SHORT = 256  # elements of a row below which loads of single elements are as good
-_NARROW = 1 << 31
+NARROW = 1 << 31  # outputs, or elements of a row, that 32 bits can number
 
 
 class Geometry:
@@ -112,13 +113,75 @@ def bits_above(number: int) -> int:
     return (number - 1).bit_length()
 
 
+def alignment_of(x: DeviceArray) -> int:
+    """The largest power of two, up to 16, that the address of the first element is a multiple of."""
+    place = x.pointer | VECTOR_BYTES
+    return place & -place
+
+
+def row_vectors(geometry: Geometry, element: np.dtype, most: int) -> tuple[int, bool]:
+    """(elements of a load along rows, whether rows begin where such a load cannot)."""
+    width, full = geometry.width_of(most), VECTOR_BYTES // element.itemsize
+    in_one_piece = len(geometry.reduced) == 1 and geometry.reduced[0][1] == 1
+    if width < full and in_one_piece and geometry.length >= SHORT:
+        return full, True
+    return width, False
+
+
+def row_parts(geometry: Geometry, element: np.dtype, most: int) -> tuple[int, int]:
+    """(parts that a row is cut into, elements of a part, a multiple of a block's loads)."""
+    outputs, length = geometry.outputs, geometry.length
+    if length <= LONGEST and (length < 4 * PART or outputs >= FULL):
+        return 1, length
+    parts = max(min(-(-length // PART), -(-most // outputs)), -(-length // LONGEST))
+    return _rounded(length, parts, THREADS * VECTOR_BYTES // element.itemsize)
+
+
+def takes_block(geometry: Geometry) -> bool:
+    """Whether a block works on a row, or on a part of one."""
+    return geometry.length > 2 * LONG or (geometry.length > LONG and geometry.outputs < FULL)
+
+
+def column_parts(geometry: Geometry, width: int, unroll: int, most: int) -> tuple[int, int, int, int]:
+    """(lanes of a block along columns, as an exponent; tiles of columns; parts that rows are cut into; rows of a part)."""
+    vectors, length = geometry.outputs // width, geometry.length
+    groups = min(bits_above(-(-length // unroll)), bits_above(THREADS) - min(bits_above(vectors), bits_above(WARP)))
+    lanes = bits_above(THREADS) - groups
+    tiles = -(-vectors // (1 << lanes))
+    batch = unroll << groups  # rows that a block has under way
+    if length <= 256 * batch and (tiles >= FULL or length < 8 * batch):
+        return lanes, tiles, 1, length
+    parts = max(min(-(-length // (2 * batch)), -(-most // tiles)), -(-length // (256 * batch)))
+    return lanes, tiles, *_rounded(length, parts, batch)
+
+
+def _rounded(length: int, parts: int, multiple: int) -> tuple[int, int]:
+    """About `parts` equal parts: their number, and their length, a multiple of `multiple`."""
+    even = -(-length // parts)
+    part_length = -(-even // multiple) * multiple
+    return -(-length // part_length), part_length
+
+
 class Plan:
     """A reduction of one layout, ready to run: `plan(x, first, second, number)`.
 
     `first` and `second` are arrays of one number per output, `number` is a single one, where the operation needs them.
     """
 
-    __slots__ = ("base", "centre", "divisor", "grid", "kernel", "partial", "rest", "result", "shape", "shifted", "tail", "variant")
+    __slots__ = (
+        "base",
+        "centre",
+        "divisor",
+        "grid",
+        "kernel",
+        "partial",
+        "rest",
+        "result",
+        "shape",
+        "shifted",
+        "tail",
+        "variant",
+    )
 
     def __init__(
         self,
@@ -142,13 +205,13 @@ class Plan:
         assert geometry.fits
         self.base = geometry.base * element.itemsize
         kept, reduced, arguments, places = geometry.padded()
-        wide = max(geometry.outputs, geometry.length) >= _NARROW
+        wide = max(geometry.outputs, geometry.length) >= NARROW
         most = alignment // element.itemsize if not self.base % VECTOR_BYTES else 1
         self.variant = Variant(
             operation, dtype_name(element), dtype_name(total), dtype_name(result), "columns" if geometry.columns else "lanes",
             width=1, unroll=1, kept=kept, reduced=reduced, wide=wide, centre=centre,
         )  # fmt: skip
-        self.shifted = False
+        self.shifted = 0  # where in the tail a row's distance from a good place for a vector stands
         if geometry.columns:
             parts = self._down_columns(geometry, element, min(most, WIDEST), arguments + places)
         else:
@@ -168,47 +231,27 @@ class Plan:
 
     def _along_rows(self, geometry: Geometry, element: np.dtype, most: int, arguments: tuple[int, ...]) -> int:
         outputs, length = geometry.outputs, geometry.length
-        width, peel = geometry.width_of(most), False
-        full = VECTOR_BYTES // element.itemsize
-        if width < full and len(geometry.reduced) == 1 and geometry.reduced[0][1] == 1 and length >= SHORT and full > 1:
-            width, peel = full, True
-        parts, part_length = 1, length
-        if length > LONGEST or (length >= 4 * PART and outputs < FULL):
-            parts = max(min(-(-length // PART), -(-MOST_PARTS // outputs)), -(-length // LONGEST))
-            part_length = -(-length // parts)
-            part_length = -(-part_length // (THREADS * full)) * THREADS * full
-            parts = -(-length // part_length)
+        width, peel = row_vectors(geometry, element, most)
+        parts, part_length = row_parts(geometry, element, MOST_PARTS)
         vectors = -(-length // width)
-        if length > LONG * 2 or (length > LONG and outputs < FULL):
+        if takes_block(geometry):
             form, self.grid, self.tail = "block", outputs * parts, (outputs, length, parts, part_length)
         else:
             lanes = min(bits_above(vectors), bits_above(WARP))
-            is_short = vectors <= WARP and not peel
-            form = "short" if is_short else "lanes"
-            self.grid = -(-outputs // ((THREADS >> lanes) * (ROWS if is_short else 1)))
+            form = "short" if vectors <= WARP and not peel else "lanes"
+            self.grid = -(-outputs // ((THREADS >> lanes) * (ROWS if form == "short" else 1)))
             self.tail = (outputs, length, lanes)
         self._specialise(element, form, width, peel)
-        self.shifted = peel
+        self.shifted = len(self.tail) if peel else 0
         self.tail += ((0,) if peel else ()) + arguments
         return parts
 
     def _down_columns(self, geometry: Geometry, element: np.dtype, most: int, arguments: tuple[int, ...]) -> int:
-        outputs, length = geometry.outputs, geometry.length
         width = geometry.width_of(most)
-        vectors = outputs // width
         unroll = self._specialise(element, "columns", width, False)
-        groups = min(bits_above(-(-length // unroll)), bits_above(THREADS) - min(bits_above(vectors), bits_above(WARP)))
-        lanes = bits_above(THREADS) - groups
-        tiles = -(-vectors >> lanes) if False else -(-vectors // (1 << lanes))
-        batch = unroll << groups  # rows that a block has under way
-        parts, part_length = 1, length
-        if (tiles < FULL and length >= 8 * batch) or length > LONGEST:
-            parts = max(min(-(-length // (2 * batch)), -(-MOST_PARTS // tiles)), -(-length // (256 * batch)))
-            part_length = -(-length // parts)
-            part_length = -(-part_length // batch) * batch
-            parts = -(-length // part_length)
+        lanes, tiles, parts, part_length = column_parts(geometry, width, unroll, MOST_PARTS)
         self.grid = tiles * parts
-        self.tail = (outputs, length, parts, part_length, lanes, *arguments)
+        self.tail = (geometry.outputs, geometry.length, parts, part_length, lanes, *arguments)
         self.variant = replace(self.variant, dense=geometry.kept[-1][2] == 1)
         return parts
 
@@ -245,6 +288,5 @@ class Plan:
             arguments.append(number)
         if self.shifted:
             place = x.pointer // x.itemsize % variant.width
-            at = 4 if variant.form == "block" else 3
-            tail = (*tail[:at], place, *tail[at + 1 :])
+            tail = (*tail[: self.shifted], place, *tail[self.shifted + 1 :])
         self.kernel(self.grid, *arguments, *tail)

@@ -62,7 +62,7 @@ class Form:
     @property
     def constants(self) -> dict[str, int]:
         """For `RowTemplate.specialised`, with its `threads`."""
-        scratch = 2 * self.threads if self.width == 0 else 64
+        scratch = 2 * self.threads if self.width == 0 else 128
         return dict(threads=self.threads, GROUP=self.group, ELEMENTS=self.elements, WIDTH=max(self.width, 1), SCRATCH=scratch)
 
     def grid(self, items: int) -> int:
@@ -80,7 +80,7 @@ def row_form(length: int, dtype: np.dtype, vector: bool, arrays: int = 1) -> For
     item, size = dtype.itemsize, compute_dtype(dtype).itemsize
     width = VECTOR_BYTES // item if vector else 1
     least = max(width, 32 // item) if vector else 4
-    most = _IN_WARP // size if arrays < 3 else 16 * 4 // size
+    most = _IN_WARP // size
     group = min(_power(-(-length // least)), _WARP)
     elements = least
     while group * elements < length and elements < most:
@@ -93,6 +93,21 @@ def row_form(length: int, dtype: np.dtype, vector: bool, arrays: int = 1) -> For
         threads = _LONG_BLOCK if arrays == 1 and size == 4 else _SMALL_BLOCK
         return Form(threads, threads, elements, width, False)
     return Form(threads, threads, elements, width, True)
+
+
+def row_form_of_sums(length: int, dtype: np.dtype, vector: bool) -> Form:
+    """The form for rows of which a thread holds five arrays of ELEMENTS numbers: two of the row, and sums over rows."""
+    item, size = dtype.itemsize, compute_dtype(dtype).itemsize
+    width = VECTOR_BYTES // item if vector else 1
+    elements = max(width, 32 // size)
+    group = _power(-(-length // elements))
+    if group <= _WARP:
+        return Form(_SMALL_BLOCK, group, elements, width, True)
+    if group > 512 * 4 // size:
+        group, elements = group // 2, elements * 2
+    if group <= min(_MOST_THREADS // 2, 512):
+        return Form(max(group, 64), max(group, 64), elements, width, True)
+    return Form(_SMALL_BLOCK, _SMALL_BLOCK, max(_IN_BLOCK // size, width), width, False)
 
 
 def column_form(length: int, dtype: np.dtype) -> Form:

@@ -159,6 +159,27 @@ def group_sum(value, scratch, slot):
 
 
 @inlined
+def group_sums(first, second, scratch, slot):
+    """Two sums over the group, for one barrier; they take `slot` and the one after it."""
+    for k in range(5):
+        if GROUP > 16 >> k:
+            first += cuda.shfl_xor_sync(0xFFFFFFFF, first, 16 >> k)
+            second += cuda.shfl_xor_sync(0xFFFFFFFF, second, 16 >> k)
+    if GROUP > 32:
+        thread = int32(cuda.threadIdx.x)
+        if thread % 32 == 0:
+            scratch[slot * 32 + thread // 32] = first
+            scratch[slot * 32 + 32 + thread // 32] = second
+        cuda.syncthreads()
+        first = scratch[slot * 32 + thread % 32] if thread % 32 < GROUP // 32 else T(0)
+        second = scratch[slot * 32 + 32 + thread % 32] if thread % 32 < GROUP // 32 else T(0)
+        for k in range(5):
+            first += cuda.shfl_xor_sync(0xFFFFFFFF, first, 16 >> k)
+            second += cuda.shfl_xor_sync(0xFFFFFFFF, second, 16 >> k)
+    return first, second
+
+
+@inlined
 def finite_shift(largest):
     """What is subtracted before exp: the maximum, but 0 for a row that is masked throughout: -inf - -inf is NaN."""
     return select(largest == T(-inf), T(0), largest)
@@ -166,5 +187,5 @@ def finite_shift(largest):
 
 ROWS = [
     widened, narrowed, item_of, lane_of, first_of, load_part, store_part, number_of, maximum_of, group_maximum, group_sum,
-    finite_shift,
+    group_sums, finite_shift,
 ]  # fmt: skip

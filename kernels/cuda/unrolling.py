@@ -29,9 +29,24 @@ class UnrolledTemplate(Template):
     def _make(self, dtypes: Any, threads: int, constants: dict[str, int]) -> Kernel:
         return self.built(self.types(dtypes), threads, constants)
 
-    def built(self, types: dict[str, str], threads: int, constants: Mapping[str, int], helpers: Sequence[str] = ()) -> Kernel:
-        """The kernel for these types and constants, with the text of helper functions put before it."""
-        source = written_out(self.source(), {**constants, "THREADS": threads})
+    def built(
+        self,
+        types: dict[str, str],
+        threads: int,
+        constants: Mapping[str, int],
+        helpers: Sequence[str] = (),
+        names: Mapping[str, str] | None = None,
+        derived: Mapping[str, int] | None = None,
+    ) -> Kernel:
+        """The kernel for these types and constants.
+
+        Args:
+            types: names of dtypes; the first is the one whose scalar functions the kernel calls.
+            helpers: the text of functions to put before it.
+            names: what some names in it stand for, such as the function that loads a vector.
+            derived: constants that follow from the others, and need not be in the kernel's name.
+        """
+        source = written_out(self.source(), {**constants, **(derived or {}), "THREADS": threads}, names)
         text = "\n\n".join([*helpers, source])
         return Kernel(self.name, text, self.signature(types), types, threads, dict(constants), self.cost)
 
@@ -41,21 +56,21 @@ def unrolled_kernel(**options: Any) -> Any:
     return lambda function: UnrolledTemplate(function, **options)
 
 
-def written_out(source: str, constants: Mapping[str, int]) -> str:
-    """The source with its `unrolled` loops written out and conditions on constants decided.
+def written_out(source: str, constants: Mapping[str, int], names: Mapping[str, str] | None = None) -> str:
+    """The source with its `unrolled` loops written out, conditions on constants decided and names replaced.
 
     >>> print(written_out("for i in unrolled(2):\\n    x[i * 4] = y if N else z", {"N": 0}))
     x[0] = z
     x[4] = z
     """
     tree = ast.parse(source)
-    tree.body = _Writer(constants).block(tree.body)
+    tree.body = _Writer(constants, names or {}).block(tree.body)
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
 class _Writer:
-    def __init__(self, constants: Mapping[str, int]) -> None:
-        self.values = dict(constants)
+    def __init__(self, constants: Mapping[str, int], names: Mapping[str, str]) -> None:
+        self.values, self.names = dict(constants), names
 
     def block(self, statements: Sequence[ast.stmt]) -> list[Any]:
         """Statements, each of which may become none or many."""
@@ -102,6 +117,8 @@ class _Writer:
         known = self.value(node)
         if known is not None:
             return ast.Constant(int(known))
+        if isinstance(node, ast.Name) and node.id in self.names:
+            return ast.Name(self.names[node.id], node.ctx)
         if isinstance(node, ast.IfExp):
             decided = self.value(node.test)
             if decided is not None:

@@ -1,4 +1,4 @@
-"""Optimizer: parameter groups, the state of each parameter, and a step of one kernel launch per parameter."""
+"""Optimizer: parameter groups, the state of each parameter, and a step of few kernel launches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import autograd as ag
-from autograd.ops.update import Update, clear_grad
+from autograd.ops.update import Update, Updates, clear_grad
 from kernels.formula import Formula
 from kernels.formulas import define
 
@@ -27,6 +27,7 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[ag.Tensor, dict[str, Any]] = {}
         self._updates: dict[ag.Tensor, Update] = {}
+        self._gathered: dict[int, list[Updates]] = {}  # for each group
         if isinstance(params, (ag.Tensor, Mapping)):
             raise TypeError(
                 f"{self._name}: params must be an iterable of tensors or of dicts, as model.parameters() is, got a "
@@ -133,14 +134,15 @@ class Optimizer:
         if closure is not None:
             with ag.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            self._step_group(group)
+        for number, group in enumerate(self.param_groups):
+            self._step_group(number, group)
         return loss
 
-    def _step_group(self, group: dict[str, Any]) -> None:
+    def _step_group(self, number: int, group: dict[str, Any]) -> None:
         formula, names = self.rule(group)
         updates, states = self._updates, self.state
         prepared: dict[Any, tuple[float, ...]] = {}  # parameters that have seen as many steps share the scalars
+        gathered: dict[Any, list[tuple[Update, ag.Tensor]]] = {}  # and a launch, on devices where launches are dear
         for p in group["params"]:
             gradient = p.grad
             if gradient is None:
@@ -154,7 +156,19 @@ class Optimizer:
             values = prepared.get(when)
             if values is None:
                 values = prepared[when] = tuple(map(float, formula.prepare(self.values(group, when))))
-            update.run(gradient, values)
+            if update.gathers:
+                gathered.setdefault(when, []).append((update, gradient))
+            else:
+                update.run(gradient, values)
+        if gathered:
+            self._run_gathered(number, [(pairs, prepared[when]) for when, pairs in gathered.items()])
+
+    def _run_gathered(self, number: int, turns: list[tuple[list[tuple[Update, ag.Tensor]], tuple[float, ...]]]) -> None:
+        """Run the updates of a group together, those that share the scalars; each turn's plan serves the next step."""
+        plans = self._gathered.setdefault(number, [])
+        plans[:] = [*plans, *(Updates() for _ in turns[len(plans) :])][: len(turns)]
+        for together, (pairs, values) in zip(plans, turns, strict=True):
+            together.run([update for update, _ in pairs], [gradient for _, gradient in pairs], values)
 
     def _start(self, p: ag.Tensor, formula: Formula, names: tuple[str, ...]) -> bool:
         """Make what is missing of the state, and the update that works on it; whether anything was missing."""
@@ -204,7 +218,7 @@ class Optimizer:
         for own, group in zip(self.param_groups, given, strict=True):
             options = {k: tuple(v) if isinstance(v, list) else v for k, v in group.items() if k != "params"}
             own.update(options)
-        self.state, self._updates = state, {}
+        self.state, self._updates, self._gathered = state, {}, {}
 
     def _loaded(self, p: ag.Tensor, number: int, saved: Mapping[str, Any]) -> dict[str, Any]:
         own = {}
@@ -220,7 +234,7 @@ class Optimizer:
         return own
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_updates": {}}  # plans belong to this process, and are made anew
+        return {**self.__dict__, "_updates": {}, "_gathered": {}}  # plans belong to this process, and are made anew
 
     def __repr__(self) -> str:
         lines = []

@@ -674,8 +674,8 @@ WEIGHT = np.array([0.5, 2.0, 1.25])
 
 def _cross_entropy_of(logits, **options):
     if "weight" in options:
-        options["weight"] = ag.asarray(options["weight"]).astype(logits.dtype)
-    return nn_ops.cross_entropy(logits, ag.asarray(TARGETS), **options)
+        options["weight"] = ag.asarray(options["weight"], device=logits.device).astype(logits.dtype)
+    return nn_ops.cross_entropy(logits, ag.asarray(TARGETS, device=logits.device), **options)
 
 
 for _name, _function, _reference in (("softmax", ag.softmax, _softmax), ("log_softmax", ag.log_softmax, _log_softmax)):

@@ -13,11 +13,27 @@ import re
 import numpy as np
 
 _CLASSES = {"%f": "f4", "%fd": "f8", "%r": "u4", "%rd": "u8", "%rs": "u2", "%rh": "u2", "%p": "?"}
-_TYPES = {f"{kind}{bits}": f"{'u' if kind == 'b' else 'i' if kind == 's' else kind}{bits // 8}" for kind in "sub" for bits in (8, 16, 32, 64)}
+_TYPES = {f"{kind}{8 * size}": f"{letter}{size}" for kind, letter in ("si", "uu", "bu") for size in (1, 2, 4, 8)}
 _TYPES |= {"f32": "f4", "f64": "f8", "f16": "f2", "pred": "?"}
 _WIDE = {"i4": "i8", "u4": "u8", "i2": "i4", "u2": "u4"}
-_COMPARE = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
-_COMPARE |= {"lo": np.less, "ls": np.less_equal, "hi": np.greater, "hs": np.greater_equal}
+_COMPARE = {
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+    "lo": np.less, "ls": np.less_equal, "hi": np.greater, "hs": np.greater_equal,
+}  # fmt: skip
+_APPROXIMATE = {
+    "ex2": np.exp2, "lg2": np.log2, "rcp": lambda x: 1 / x, "rsqrt": lambda x: 1 / np.sqrt(x), "sin": np.sin, "cos": np.cos,
+}  # fmt: skip
+_SIMPLE_FLOAT = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "sqrt": np.sqrt, "abs": np.abs, "neg": np.negative,
+}  # fmt: skip
+_SIMPLE_INTEGER = {
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert, "neg": np.negative,
+    "min": np.minimum, "max": np.maximum, "abs": np.abs,
+}  # fmt: skip
+_LOGIC = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor, "not": np.logical_not}
+_FUNCTION = re.compile(
+    r"^\.(?:visible \.entry|func)\s+(?:\([^)]*\)\s*)?(\w+)\s*\([^)]*\)[^{;]*\{(.*?)^\}", re.MULTILINE | re.DOTALL
+)
 
 
 class Function:
@@ -26,7 +42,9 @@ class Function:
     def __init__(self, name, body):
         self.name, self.labels, self.code, self.locals, self.kinds = name, {}, [], 0, {}
         body = re.sub(r"//[^\n]*", "", body)
-        for statement in re.findall(r"\$\w+:|[^;:]+;", body.replace("{ ", " ").replace("\n\t{\n", "\n").replace("\n\t}\n", "\n").replace("\n}", "\n")):
+        for inner in ("{ ", "\n\t{\n", "\n\t}\n", "\n}"):  # the braces of blocks, which hold declarations at most
+            body = body.replace(inner, "\n")
+        for statement in re.findall(r"\$\w+:|[^;:]+;", body):
             text = statement.strip().strip(";").strip()
             label = re.fullmatch(r"(\$\w+):", text)
             if label:
@@ -54,8 +72,8 @@ class Program:
 
     def __init__(self, ptx):
         self.functions, self.memory, self.symbols = {}, np.zeros(64, np.uint8), {}
-        for found in re.finditer(r"^\.(?:visible \.entry|func)\s+(?:\(([^)]*)\)\s*)?(\w+)\s*\(([^)]*)\)([^{;]*)\{(.*?)^\}", ptx, re.M | re.S):
-            self.functions[found[2]] = Function(found[2], found[5])
+        for found in _FUNCTION.finditer(ptx):
+            self.functions[found[1]] = Function(found[1], found[2])
         for found in re.finditer(r"^\.global \.align \d+ \.b8 (\w+)\[\d+\] = \{([^}]*)\}", ptx, re.M):
             self.symbols[found[1]] = self.allocate(np.array([int(v) for v in found[2].split(",")], np.uint8))
 
@@ -122,8 +140,10 @@ class Frame:
 
     def read(self, operand, kind):
         """An operand as an array of a NumPy type."""
-        if operand in ("%tid.x", "%ntid.x", "%ctaid.x"):
-            return {"t": np.arange(self.threads, dtype="u4"), "n": np.full(self.threads, self.threads, "u4")}.get(operand[1], np.zeros(self.threads, "u4")).astype(kind)
+        if operand == "%tid.x":
+            return np.arange(self.threads).astype(kind)
+        if operand in ("%ntid.x", "%ctaid.x"):
+            return np.full(self.threads, self.threads if operand == "%ntid.x" else 0, kind)
         if operand.startswith("%SP"):
             return self.registers[operand]
         if operand in self.registers:
@@ -149,7 +169,7 @@ class Frame:
             return
         kind = np.dtype(self.function.kinds.get(operand) or _CLASSES.get(re.match(r"%?[a-z]*", operand)[0], "u8"))
         value = np.asarray(value)
-        if kind != bool and value.dtype != kind:
+        if kind.kind != "b" and value.dtype != kind:
             if value.dtype.itemsize < kind.itemsize:
                 value = value.astype(f"i{kind.itemsize}" if value.dtype.kind == "i" else f"u{kind.itemsize}")
             value = value.astype(f"u{kind.itemsize}") if value.dtype.itemsize > kind.itemsize else value
@@ -223,8 +243,10 @@ class Frame:
 
     def mov(self, kind, operands, mask):
         if operands[1].startswith("{"):  # join
-            low, high = (self.read(p.strip(), f"u{np.dtype(kind).itemsize // 2}") for p in operands[1].strip("{}").split(","))
-            self.write(operands[0], low.astype(kind) | (high.astype(kind) << np.dtype(kind).type(4 * np.dtype(kind).itemsize)), mask)
+            size = np.dtype(kind).itemsize
+            parts = operands[1].strip("{}").split(",")
+            low, high = (self.read(part.strip(), f"u{size // 2}").astype(f"u{size}") for part in parts)
+            self.write(operands[0], low | (high << np.dtype(f"u{size}").type(4 * size)), mask)
         elif operands[0].startswith("{"):  # split
             value = self.read(operands[1], kind)
             half = 4 * np.dtype(kind).itemsize
@@ -255,11 +277,11 @@ class Frame:
         name, kind = opcode[0], _TYPES[opcode[-1]]
         if kind == "?":
             values = [self.read(operand, "?") for operand in operands[1:]]
-            logic = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor, "not": np.logical_not}
-            return self.write(operands[0], logic[name](*values), mask)
+            return self.write(operands[0], _LOGIC[name](*values), mask)
         bits = np.dtype(kind).itemsize * 8
-        values = [self.read(operand, "u4" if name in ("shl", "shr") and k == 1 else kind) for k, operand in enumerate(operands[1:])]
-        if name in ("shl", "shr"):
+        is_shift = name in ("shl", "shr")
+        values = [self.read(operand, "u4" if is_shift and k == 1 else kind) for k, operand in enumerate(operands[1:])]
+        if is_shift:
             value, by = values[0], np.minimum(values[1], bits - 1).astype(kind)
             shifted = value << by if name == "shl" else value >> by
             beyond = values[1] >= bits
@@ -267,23 +289,17 @@ class Frame:
             return self.write(operands[0], np.where(beyond, rest, shifted).astype(kind), mask)
         if name in ("mul", "mad", "madc", "add", "addc", "sub", "subc"):
             return self.carrying(opcode, operands, kind, values, mask)
-        simple = {
-            "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert, "neg": np.negative,
-            "min": np.minimum, "max": np.maximum, "abs": np.abs,
-        }  # fmt: skip
-        if name in simple:
-            return self.write(operands[0], simple[name](*values), mask)
+        if name in _SIMPLE_INTEGER:
+            return self.write(operands[0], _SIMPLE_INTEGER[name](*values), mask)
         exact = [[int(v) for v in value] for value in values]
         if name in ("div", "rem"):
-            def divided(a, b):
-                quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) if b else 0
-                return quotient if name == "div" else a - b * quotient
-
-            result = [divided(a, b) for a, b in zip(*exact, strict=True)]
+            result = [_divided(name, a, b) for a, b in zip(*exact, strict=True)]
         elif name == "clz":
             result = [bits - v.bit_length() for v in exact[0]]
         elif name == "bfi":
-            result = [(b & ~(((1 << n) - 1) << p)) | ((a & ((1 << n) - 1)) << p) for a, b, p, n in zip(*exact, strict=True)]
+            result = [b & ~((1 << n) - 1 << p) | (a & (1 << n) - 1) << p for a, b, p, n in zip(*exact, strict=True)]
+        elif name == "prmt":
+            result = [_permuted(a | b << 32, c) for a, b, c in zip(*exact, strict=True)]
         else:
             raise NotImplementedError(".".join(opcode))
         return self.write(operands[0], _wrapped(result, kind), mask)
@@ -292,13 +308,18 @@ class Frame:
         """Sums and products of integers, exact in Python's, with the carry that .cc leaves and addc takes."""
         name, bits = opcode[0], np.dtype(kind).itemsize * 8
         exact = [value.astype(object) for value in values]
+        low_half = (1 << bits) - 1
         if name in ("mul", "mad", "madc"):
-            product = exact[0] * exact[1]
-            product = product >> bits if "hi" in opcode else product if "wide" in opcode else product & ((1 << bits) - 1)
-            total = product if name == "mul" else product + (exact[2] & ((1 << bits) - 1))
+            total = exact[0] * exact[1]
+            if "hi" in opcode:
+                total = total >> bits
+            elif "wide" not in opcode:
+                total = total & low_half
+            if name != "mul":
+                total = total + (exact[2] if "wide" in opcode else exact[2] & low_half)
         else:
             second = exact[1] if name in ("add", "addc") else -exact[1]
-            total = exact[0] + second if "cc" not in opcode and name in ("add", "sub") else (exact[0] & ((1 << bits) - 1)) + second
+            total = (exact[0] & low_half) + second
         if name in ("addc", "madc"):
             total = total + self.carry.astype(int)
         if name == "subc":
@@ -306,6 +327,22 @@ class Frame:
         if "cc" in opcode:
             np.copyto(self.carry, np.array([t < 0 or t >> bits != 0 for t in total], bool), where=mask)
         self.write(operands[0], _wrapped(total, _WIDE[kind] if "wide" in opcode else kind), mask)
+
+
+def _permuted(pair, selectors):
+    """Four bytes of eight, each named by three bits of a selector; with the fourth, its sign bit in all places."""
+    result = 0
+    for k in range(4):
+        selector = selectors >> 4 * k & 15
+        byte = pair >> 8 * (selector & 7) & 0xFF
+        result |= (byte if selector < 8 else 0xFF * (byte >> 7)) << 8 * k
+    return result
+
+
+def _divided(name, a, b):
+    """The quotient towards zero, or the remainder of that division."""
+    quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1) if b else 0
+    return quotient if name == "div" else a - b * quotient
 
 
 def _wrapped(values, kind):
@@ -331,24 +368,22 @@ def _float_operation(opcode, kind, values):
     if name in ("min", "max"):
         pick = (np.fmin, np.fmax) if "NaN" not in opcode else (np.minimum, np.maximum)
         result = pick[name == "max"](*values)
-        tie = values[0] == values[1]
-        sign = np.signbit(values[0]) & np.signbit(values[1]) if name == "max" else np.signbit(values[0]) | np.signbit(values[1])
-        return np.where(tie, np.copysign(values[0], np.where(sign, -1, 1).astype(kind)), result)
-    if name in ("ex2", "lg2", "rcp", "rsqrt", "sin", "cos", "sqrt") and name != "sqrt":
+        negative = [np.signbit(value) for value in values]
+        sign = np.where(negative[0] & negative[1] if name == "max" else negative[0] | negative[1], -1, 1).astype(kind)
+        return np.where(values[0] == values[1], np.copysign(values[0], sign), result)
+    if name in _APPROXIMATE:
         if "ftz" in opcode and kind == "f4":
             values = [np.where(np.abs(values[0]) < np.finfo("f4").tiny, np.copysign(np.float32(0), values[0]), values[0])]
-        x = values[0].astype("f8")
-        result = {"ex2": np.exp2, "lg2": np.log2, "rcp": lambda v: 1 / v, "rsqrt": lambda v: 1 / np.sqrt(v), "sin": np.sin, "cos": np.cos}[name](x)
+        result = _APPROXIMATE[name](values[0].astype("f8"))
         if kind == "f8" and "ftz" in opcode:  # only the upper 32 bits are worth anything
             return (result.view("u8") & np.uint64(0xFFFFFFFF00000000)).view("f8")
         return result.astype(kind)
-    simple = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "sqrt": np.sqrt, "abs": np.abs, "neg": np.negative}
     if name == "copysign":
         return np.copysign(values[1], values[0])
     if "rz" in opcode:
-        exact = simple[name](*[value.astype("f8") for value in values])
+        exact = _SIMPLE_FLOAT[name](*[value.astype("f8") for value in values])
         return _towards_zero(exact, kind)
-    return simple[name](*values)
+    return _SIMPLE_FLOAT[name](*values)
 
 
 def _towards_zero(exact, kind, down=False):

@@ -52,10 +52,11 @@ def compare(operation: Operation, case: Case, tensors: list[Tensor], order: int)
     got = derivatives(operation, there, case, order)
     expected = derivatives(operation, tensors, case, order)
     assert len(got) == len(expected)
-    for mine, theirs in zip(got, expected, strict=True):
+    results = len(as_tuple(operation.function(*tensors, **case.options)))
+    for k, (mine, theirs) in enumerate(zip(got, expected, strict=True)):
         assert mine.device == "cuda:0" and mine.shape == theirs.shape and mine.dtype == theirs.dtype
         a, b = mine.detach().numpy(), theirs.detach().numpy()
-        if operation.exact or b.dtype.kind != "f":
+        if (operation.exact and k < results) or b.dtype.kind != "f":
             assert np.array_equal(a, b, equal_nan=b.dtype.kind == "f"), (case, a, b)
         else:
             size = operation.scale + float(np.max(np.abs(b[np.isfinite(b)]), initial=0.0))

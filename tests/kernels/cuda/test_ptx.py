@@ -49,6 +49,7 @@ from kernels.cuda.ptx import (
     mma_f16,
     mma_tf32,
     nan,
+    pointer_at,
     select,
     square_root,
     store2,
@@ -201,7 +202,7 @@ def test_words_become_instructions(kernel, cc):
 
 def test_every_word_is_in_a_kernel_above():
     words = set().union(*(kernel.__code__.co_names for kernel in KERNELS))
-    rest = {"Pointer", "boolean", "float64", "inlined", "int8", "int16", "uint8", "uint64"}  # in tests of their own, below
+    rest = {"Pointer", "boolean", "float64", "inlined", "int8", "int16", "pointer_at", "uint8", "uint64"}  # in tests of their own, below
     assert words | rest >= set(ptx.__all__), set(ptx.__all__) - words - rest
 
 
@@ -266,6 +267,15 @@ def test_a_pointer_chosen_at_run_time_is_still_global():
 
     _, found, _ = compiled(kernel, void(*[Pointer(float32)] * 3, int64))
     assert found["LDG.E"] + found["LDG.E.64"] == 2 and not found["LD.E"] and not found["CALL.REL.NOINC"], found
+
+
+def test_pointers_from_a_table_are_global():
+    def kernel(table, i):
+        x = pointer_at(table, i, float32)
+        x[cuda.threadIdx.x] = load4(pointer_at(table, i + 1, uint32), 0)[2]
+
+    _, found, _ = compiled(kernel, void(Pointer(int64), int64))
+    assert found["LDG.E.64"] == 2 and found["LDG.E"] + found["LDG.E.128"] == 1 and found["STG.E"] == 1, found
 
 
 def test_wrong_operands_are_refused():

@@ -181,6 +181,25 @@ def test_nothing_is_fused_but_what_asks_for_it(number):
     assert any("FMA" in instruction for instruction in code[0]) and code[0] == code[1]
 
 
+@needs_compiler
+@pytest.mark.parametrize("name", ["words", "uniform f4", "normal f4", "integers i1", "wide u8", "mask f2"])
+def test_compiled_code_gives_the_bits_of_the_cpu(name, monkeypatch):
+    """The PTX, run by an interpreter: the first threads of a block, to the ragged end of the array."""
+    from ptx_interpreter import Program
+
+    dtype, fill = np.dtype(FILLS[name][0]), FILLS[name][1]
+    out, expected, launches = np.zeros(75, dtype), np.zeros(75, dtype), []
+    fill(cpu(), expected, 2**40 + 1, 2**32 - 9)
+    monkeypatch.setattr(cuda_random, "_fill", lambda draw, out, *numbers: launches.append((draw, out, numbers)))
+    fill(cuda_random, out, 2**40 + 1, 2**32 - 9)
+    ((draw, view, (key, offset, *scalars)),) = launches
+    kernel = cuda_random._kernel(draw, view.dtype.name)
+    kinds = [np.dtype(kind).type for _, kind, pointer in kernel.parameters if not pointer]
+    numbers = [kind(n) for kind, n in zip(kinds, (view.size, key, offset, *scalars), strict=True)]
+    Program(kernel.ptx()).run(kernel.function, 40, view, *numbers)
+    assert same_bits(out, expected)
+
+
 def test_what_launches_are_given():
     assert philox.signed(2**64 - 1) == -1 and philox.signed(2**64) == 0 and philox.signed(5) == 5
     low, width, last = philox.stretch(np.float32, 0.0, 1.0)

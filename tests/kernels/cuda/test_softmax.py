@@ -1,5 +1,7 @@
 """softmax and log_softmax on the device: against SciPy in float64 and the kernels of the CPU, on rows and columns of all kinds."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from cuda_support import cuda, needs_cuda
@@ -79,9 +81,7 @@ def small_registers(monkeypatch):
     monkeypatch.setattr(row_form, "_SMALL_BLOCK", 64)
     monkeypatch.setattr(row_form, "_MOST_THREADS", 128)
     monkeypatch.setattr(row_form, "_COLUMN_BYTES", 16)
-    from kernels.cuda import softmax
-
-    monkeypatch.setattr(softmax, "_calls", {})
+    monkeypatch.setattr(import_module("kernels.cuda.softmax"), "_calls", {})
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((1, 1028), 1), ((2, 1029), 1), ((3, 300, 5), 1)])
@@ -89,7 +89,7 @@ def test_rows_longer_than_the_registers(shape, axis, small_registers):
     x = data(shape)
     index = (0, slice(3, 290)) if axis == 1 else (slice(3, 290), 0)
     x[index] = -np.inf
-    check(x[..., :1] if False else data(shape), axis)
+    check(data(shape), axis)
     k = cuda()
     y = k.to_numpy(k.softmax(k.from_numpy(x), axis))
     np.testing.assert_allclose(y, special.softmax(x.astype(F64), axis=axis), rtol=1e-5, atol=1e-30)
