@@ -11,7 +11,7 @@ import numpy as np
 from bench.gpu.ceilings import tf32_allowed
 from bench.gpu.contest import Bench, Case, Work, normal, ratio, some_rows
 from bench.gpu.libraries import bfloat16_bits, widened
-from bench.gpu.report import NOT_THERE, Row, Target
+from bench.gpu.report import NOT_THERE, Row
 
 # Ours (the storage and the argument `precision`), PyTorch's (dtype and whether tf32 is on), the relative error allowed, and
 # the ratio asked for.
@@ -119,6 +119,3 @@ def ladder_cases(bench: Bench) -> list[Case]:
 def rung_work(bench: Bench, rung: Any, side: int) -> Work:
     """One rung's product of square matrices."""
     return product(bench, "float32", (side, side), (side, side), "", False)
-
-
-Targets = list[Target]

@@ -21,30 +21,34 @@ from kernels.template import inlined
 @inlined
 def copy_tile(tiles, base, place, at, line, extent, left, thread):
     """Start to copy a tile to shared memory: TILE positions by TILE_K steps of the depth, zeros outside."""
+    if ALONG:
+        position = thread // uint32(TILE_K // CHUNK)
+        step = thread % uint32(TILE_K // CHUNK) * uint32(CHUNK)
+        twisted = step ^ (position // uint32(2) % uint32(4) * uint32(CHUNK))
+        start = base + position * uint32(TILE_K) + twisted
+        begin = at + int64(position) * line + int64(step)
+        most = min(max(left, step) - step, uint32(CHUNK))
+    else:
+        position = thread % uint32(TILE // CHUNK) * uint32(CHUNK)
+        step = thread // uint32(TILE // CHUNK)
+        start = base + step * uint32(TILE) + (position ^ (step % uint32(MASK) * uint32(SPREAD * CHUNK)))
+        begin = at + int64(step) * line + int64(position)
+        most = min(max(extent, position) - position, uint32(CHUNK))
     for v in range(LOADS):
-        number = thread + uint32(v * THREADS)
-        if ALONG:
-            position = number // uint32(TILE_K // CHUNK)
-            piece = number % uint32(TILE_K // CHUNK)
-            to = base + position * uint32(TILE_K) + (piece ^ (position // uint32(2) % uint32(4))) * uint32(CHUNK)
-            here = at + int64(position) * line + int64(piece * uint32(CHUNK))
-            valid = min(max(int64(left) - int64(piece * uint32(CHUNK)), int64(0)), int64(CHUNK))
-            if position >= extent:
-                valid = int64(0)
+        if ALONG:  # the lines of a thread are a multiple of 8 apart, so its pieces are xor-ed with the same number
+            to = start + uint32(v * (THREADS // (TILE_K // CHUNK) * TILE_K))
+            here = begin + int64(v * (THREADS // (TILE_K // CHUNK))) * line
+            valid = select(position + uint32(v * (THREADS // (TILE_K // CHUNK))) < extent, uint32(most), uint32(0))
         else:
-            step = number // uint32(TILE // CHUNK)
-            piece = number % uint32(TILE // CHUNK)
-            to = base + step * uint32(TILE) + (piece ^ (step % uint32(MASK) * uint32(SPREAD))) * uint32(CHUNK)
-            here = at + int64(step) * line + int64(piece * uint32(CHUNK))
-            valid = min(max(int64(extent) - int64(piece * uint32(CHUNK)), int64(0)), int64(CHUNK))
-            if step >= left:
-                valid = int64(0)
+            to = start + uint32(v * (THREADS // (TILE // CHUNK) * TILE))
+            here = begin + int64(v * (THREADS // (TILE // CHUNK))) * line
+            valid = select(step + uint32(v * (THREADS // (TILE // CHUNK))) < left, uint32(most), uint32(0))
         if ASYNC:
-            cp_async16_zero(tiles, to, place, here, valid * int64(16 // CHUNK))
+            cp_async16_zero(tiles, to, place, here, valid * uint32(16 // CHUNK))
         else:
             for e in range(CHUNK):
                 value = T(0)
-                if int64(e) < valid:
+                if uint32(e) < valid:
                     value = place[here + int64(e)]
                 tiles[to + uint32(e)] = value
 

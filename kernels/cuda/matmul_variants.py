@@ -214,7 +214,7 @@ def rows_kernel(ending: Ending, width: int, lanes: int) -> Kernel:
     derived = {"SUMS": 4 * width, "LOG_SUMS": (4 * width).bit_length() - 1}
     names = {"LOAD": _LOADS[width]}
     compute = computed_in(ending.stored)
-    return _built(matmul_kernels.matmul_rows, ending, compute, THREADS, constants, derived, names=names)
+    return _built(matmul_kernels.matmul_rows, ending, compute, THREADS, constants, derived, blocks=4, names=names)
 
 
 @cache
@@ -224,7 +224,7 @@ def columns_kernel(ending: Ending, width: int) -> Kernel:
     derived = {"SUMS": 4 * width, "SHARED": THREADS * width}
     names = {"LOAD": _LOADS[width]}
     compute = computed_in(ending.stored)
-    return _built(matmul_kernels.matmul_columns, ending, compute, THREADS, constants, derived, names=names)
+    return _built(matmul_kernels.matmul_columns, ending, compute, THREADS, constants, derived, blocks=4, names=names)
 
 
 @cache
