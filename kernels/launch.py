@@ -137,6 +137,13 @@ def add_observer(observer: Observer) -> None:
         _route()
 
 
+def rebind(kernel: Kernel, native: Callable[..., Any]) -> None:
+    """Let a kernel start by another function from now on."""
+    with _lock:
+        kernel.native = native
+        kernel.start = kernel._observed if _observers else native
+
+
 def _route() -> None:
     for kernel in list(_kernels):
         kernel.start = kernel._observed if _observers else kernel.native

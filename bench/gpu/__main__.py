@@ -47,14 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         why = missing()
         if why:
             print(f"bench.gpu: no GPU can be used here: {why}.", file=sys.stderr)
-            print("`python -m bench.gpu --rehearse --out DIR` goes through everything in the simulator, without times.", file=sys.stderr)
+            print("With --rehearse everything is gone through in the simulator, without times.", file=sys.stderr)
             return 2
-    from bench.gpu import hardware_tests, supervisor
+    from bench.gpu import hardware_tests, supervisor, worker
 
     begin = time.monotonic()
     seconds = 60 * options.minutes
     deadline = begin + seconds
     report = Report(options.out, options.rehearse)
+    report.machine = worker.describe_host()
     report.write()
     families = [part for part in options.only if part not in ("tests", "sanitizer")]
     try:
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "sanitizer" in options.only:
             share = SANITIZER_SECONDS / (60 * MINUTES) if families else 0.3
             hardware_tests.run_sanitizer(report, min(share * seconds, deadline - time.monotonic()))
-        if families:
+        if families or not options.rehearse:  # without parts it says what the machine is
             supervisor.measure(report, [part for part in PARTS if part in families], deadline)
         report.finished = True
     except KeyboardInterrupt:
@@ -75,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         supervisor.progress("")
     print(f"{report.folder / report.name}.md and .json, in {time.monotonic() - begin:.0f} s")
     failed = [row.id for row in report.rows if row.status == FAILED]
-    wrong = bool(report.tests.get("failed") or report.tests.get("not collected") or ("tests" in options.only and not report.tests.get("results")))
+    wrong = bool(report.tests.get("failed") or report.tests.get("not collected"))
+    wrong = wrong or ("tests" in options.only and not report.tests.get("results"))
     unclean = any(found.get("clean") is False for found in report.sanitizer)
     for line in failed:
         print(f"failed: {line}")

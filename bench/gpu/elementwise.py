@@ -151,7 +151,9 @@ def fuse_cases(bench: Bench) -> list[Case]:
     found = [
         Case("fuse", f"a chain of {k}", label((count,)), partial(fused, bench, k, count), 4.0 * count * 6) for k in (2, 4, 8)
     ]
-    found.append(Case("fuse", "a chain of 4, and its derivative", label((count,)), partial(fused_backward, bench, count), 48.0 * count))
+    found.append(
+        Case("fuse", "a chain of 4, and its derivative", label((count,)), partial(fused_backward, bench, count), 48.0 * count)
+    )
     return found
 
 
@@ -235,7 +237,13 @@ def optimizer_cases(bench: Bench) -> list[Case]:
     many = bench.size([(512, 512), (512,)] * 50 + [(128, 128), (128,)] * 100, [(5, 7), (3,), (65,)])
     total = sum(map(math.prod, many))
     return [
-        Case("optimizers", "Adam, one parameter", label((count,)), partial(adam, bench, [(count,)], [fraction(TARGET)]), 20.0 * count),
+        Case(
+            "optimizers",
+            "Adam, one parameter",
+            label((count,)),
+            partial(adam, bench, [(count,)], [fraction(TARGET)]),
+            20.0 * count,
+        ),
         Case("optimizers", f"Adam, {len(many)} parameters", f"{total:,} in all", partial(adam, bench, many, []), 20.0 * total),
     ]
 

@@ -27,7 +27,7 @@ NO_ANSWER = 60.0  # seconds that a test may take
 MOST_STARTS = 5  # of each process
 MOST_PROCESSES = 6
 # Under compute-sanitizer Python is ten times slower: one case of each test of the kernels that share memory.
-SANITIZED = ("test_softmax.py", "test_reduce.py", "test_matmul.py", "test_norm.py", "test_cross_entropy.py", "test_elementwise.py")
+SANITIZED = [f"test_{family}.py" for family in ("softmax", "reduce", "matmul", "norm", "cross_entropy", "elementwise")]
 TOOLS = ("memcheck", "racecheck")
 ERRORS = 9  # the sanitizer's exit status where it found something
 
@@ -91,6 +91,11 @@ class Share:
             file.write(json.dumps(event) + "\n")
 
 
+def going_on(shares: Sequence[Share]) -> bool:
+    """Whether any process still runs; all of them are looked after."""
+    return sum([share.goes_on() for share in shares]) > 0
+
+
 def unfinished(found: list[dict[str, Any]]) -> str:
     """The test that was begun and has no result."""
     begun = [e["id"] for e in found if e["event"] == "start"]
@@ -111,7 +116,7 @@ def run_tests(report: Report, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shares = [Share(Path(folder), k, count, tests, report.rehearsal, NO_ANSWER) for k in range(count)]
         try:
-            while time.monotonic() - begin < seconds and any([share.goes_on() for share in shares]):
+            while time.monotonic() - begin < seconds and going_on(shares):
                 time.sleep(0.2)
         finally:
             for share in shares:
@@ -176,7 +181,7 @@ def find_sanitizer() -> str | None:
     roots += sorted(glob.glob("/usr/local/cuda*"), reverse=True) + ["/opt/cuda"]
     patterns = [f"{root}/{place}" for root in roots for place in ("bin", "compute-sanitizer", "extras/compute-sanitizer")]
     packages = sysconfig.get_paths()["purelib"]
-    patterns += [f"{packages}/nvidia/*/bin", f"{packages}/nvidia/*/compute-sanitizer", f"{packages}/nvidia/*/extras/compute-sanitizer"]
+    patterns += [f"{packages}/nvidia/*/{place}" for place in ("bin", "compute-sanitizer", "extras/compute-sanitizer")]
     for pattern in patterns:
         for path in sorted(glob.glob(f"{pattern}/compute-sanitizer")):
             if os.access(path, os.X_OK) and not os.path.isdir(path):
@@ -188,7 +193,8 @@ def run_sanitizer(report: Report, seconds: float) -> None:
     """Each tool on a few tests, for so long at most in all."""
     tool = None if report.rehearsal else find_sanitizer()
     if tool is None:
-        why = "not run: a rehearsal" if report.rehearsal else "not run: compute-sanitizer was found neither on PATH nor in a CUDA toolkit"
+        why = "a rehearsal" if report.rehearsal else "compute-sanitizer was found neither on PATH nor in a CUDA toolkit"
+        why = f"not run: {why}"
         report.sanitizer = [{"tool": name, "summary": why} for name in TOOLS]
         report.write()
         return
@@ -225,7 +231,9 @@ def sanitize(tool: str, name: str, tests: Sequence[str], seconds: float) -> dict
     # Every error is told with "=========" and a text; the lines of a peaceful run are the banner and the summary.
     errors = [line for line in said if any(word in line for word in ("Invalid", "Error", "hazard", "Misaligned", "Program hit"))]
     ran = ", ".join(f"{n} {outcome}" for outcome, n in counts.items()) or "no test finished"
-    state = f"ended after {seconds:.0f} s; {len(errors)} errors reported until then" if cut else told or f"exit status {process.returncode}"
+    state = told or f"exit status {process.returncode}"
+    if cut:
+        state = f"ended after {seconds:.0f} s; {len(errors)} errors reported until then"
     return {
         "summary": f"{state}; tests: {ran}",
         "clean": not errors and process.returncode != ERRORS and bool(counts),

@@ -23,6 +23,7 @@ PRECISIONS: dict[str, tuple[str | None, str | None, str | None, bool, float, flo
     "float16": ("float16", None, "float16", False, 3e-3, None),
 }
 SIDES = (512, 1024, 2048, 4096, 8192)
+Shape = tuple[int, ...]
 JUDGED = 1024  # the smallest size of which the ratios are asked
 
 
@@ -30,7 +31,7 @@ def cases(bench: Bench) -> list[Case]:
     """Squares of each precision, then transposed, batched, ragged and thin ones."""
     found = []
 
-    def add(name: str, precision: str, a: tuple[int, ...], b: tuple[int, ...], transposed: str = "", judged: bool = False) -> None:
+    def add(name: str, precision: str, a: Shape, b: Shape, transposed: str = "", judged: bool = False) -> None:
         make = partial(product, bench, precision, a, b, transposed, judged)
         batch = f"{a[0]} of " if len(a) > 2 else ""
         size = f"{batch}{a[-2]}x{a[-1]}x{b[-1]}"

@@ -151,4 +151,3 @@ def to_host(bench: Bench, nbytes: int) -> Work:
         array = library.array(host)
         contenders[name] = lambda _, library=library, array=array: library.to_host(array)
     return Work(contenders, lambda: host.astype(np.float64), wall=True, traffic=float(nbytes), keep=False, copy=False)
-

@@ -37,7 +37,8 @@ def cases(bench: Bench) -> list[Case]:
         for shape in bench.size(shapes, [(33, 65)]):
             for axis in AXES:
                 need = 8.0 * shape[0] * shape[1] * 2
-                found.append(Case("reductions", f"{name}, {axis}", label(shape), partial(reduction, bench, name, shape, axis), need))
+                make = partial(reduction, bench, name, shape, axis)
+                found.append(Case("reductions", f"{name}, {axis}", label(shape), make, need))
     return found
 
 
@@ -82,7 +83,10 @@ def row_cases(bench: Bench) -> list[Case]:
     return found
 
 
-def _work(bench: Bench, ours: Any, torch: Any, expected: Any, shape: Shape, hosts: list[np.ndarray], moved: int, by_row: int = 1, **options: Any) -> Work:
+def _work(
+    bench: Bench, ours: Any, torch: Any, expected: Any, shape: Shape, hosts: list[np.ndarray], moved: int, by_row: int = 1,
+    **options: Any,
+) -> Work:  # fmt: skip
     """A kernel of arrays of `shape`, of which it reads and writes `moved` in all; the first `by_row` hosts have its rows."""
     traffic = 4.0 * moved * shape[0] * shape[1]
     sets = bench.sets(traffic)
@@ -106,8 +110,14 @@ def softmax_forward(bench: Bench, shape: Shape) -> Work:
     )  # fmt: skip
 
 
+def by_rows(function: Any, shape: Shape, seed: int) -> np.ndarray:
+    """A function of the rows of random numbers: of so many rows, which the rest repeats."""
+    few = (min(shape[0], 1024), shape[1])
+    return np.resize(function(normal(few, seed)), shape)
+
+
 def softmax_backward(bench: Bench, shape: Shape) -> Work:
-    k, y = bench.kernels, softmax(normal(shape, seed=1))
+    k, y = bench.kernels, by_rows(softmax, shape, 1)
     return _work(
         bench, lambda g, y: k.softmax_backward(g, y), lambda t, g, y: t.ops.aten._softmax_backward_data(g, y, -1, t.float32),
         lambda _, g, y: y * (g - (g * y).sum(-1, keepdims=True)), shape, [normal(shape), y], 3, 2, scale=1 / shape[1],
@@ -117,12 +127,13 @@ def softmax_backward(bench: Bench, shape: Shape) -> Work:
 def log_softmax_forward(bench: Bench, shape: Shape) -> Work:
     k = bench.kernels
     return _work(
-        bench, lambda x: k.log_softmax(x), lambda t, x: t.log_softmax(x, -1), lambda _, x: log_softmax(x), shape, [normal(shape)], 2
+        bench, lambda x: k.log_softmax(x), lambda t, x: t.log_softmax(x, -1), lambda _, x: log_softmax(x), shape,
+        [normal(shape)], 2,
     )  # fmt: skip
 
 
 def log_softmax_backward(bench: Bench, shape: Shape) -> Work:
-    k, y = bench.kernels, log_softmax(normal(shape, seed=1))
+    k, y = bench.kernels, by_rows(log_softmax, shape, 1)
     return _work(
         bench, lambda g, y: k.log_softmax_backward(g, y),
         lambda t, g, y: t.ops.aten._log_softmax_backward_data(g, y, -1, t.float32),
@@ -193,10 +204,10 @@ def layer_norm_forward(bench: Bench, shape: Shape) -> Work:
 def layer_norm_backward(bench: Bench, shape: Shape) -> Work:
     """The gradients of input, weight and bias."""
     k, weight = bench.kernels, normal((shape[1],), seed=3)
-    grad, x = normal(shape), normal(shape, seed=1)
-    mean = x.mean(axis=1, dtype=np.float64)
-    rstd = (1 / np.sqrt(x.var(axis=1, dtype=np.float64) + 1e-5)).astype(np.float32)
-    mean = mean.astype(np.float32)
+    grad, x = normal(shape), by_rows(lambda x: x, shape, 1)
+    few = x[:1024].astype(np.float64)
+    mean = np.resize(few.mean(axis=1), shape[0]).astype(np.float32)
+    rstd = np.resize(1 / np.sqrt(few.var(axis=1) + 1e-5), shape[0]).astype(np.float32)
 
     def with_torch(t: Any, g: Any, x: Any, mean: Any, rstd: Any, w: Any) -> Any:
         backward = t.ops.aten.native_layer_norm_backward

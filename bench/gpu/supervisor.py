@@ -76,6 +76,9 @@ class Listener:
         end(self.process)
         for thread in self._threads:
             thread.join(2.0)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
         said = [line for line in self.errors if line.strip()]
         return said[-1] if said else f"exit status {self.process.returncode}"
 
@@ -134,7 +137,7 @@ def _take(report: Report, message: dict[str, Any], cases: dict, done: list[str],
     """What a message means; the case that is being run afterwards."""
     kind = message["kind"]
     if kind == "machine":
-        report.machine = report.machine or message["machine"]
+        report.machine = {**message["machine"], "date": report.machine.get("date", message["machine"]["date"])}
         report.write()
     elif kind == "cases":
         cases.update((Row(*names).id, tuple(names)) for names in message["cases"])

@@ -57,7 +57,9 @@ def our_step(bench: Bench, parameters: Parameters, x: np.ndarray, y: np.ndarray,
     return _step(model, nn.CrossEntropyLoss(), adam, bench.ours.tensor(x), bench.ag.tensor(y, device="cuda"))
 
 
-def torch_step(bench: Bench, parameters: Parameters, x: np.ndarray, y: np.ndarray, lr: float, **options: Any) -> Callable[[], Any]:
+def torch_step(
+    bench: Bench, parameters: Parameters, x: np.ndarray, y: np.ndarray, lr: float, **options: Any
+) -> Callable[[], Any]:
     """A step of PyTorch's."""
     torch, library = bench.torch, bench.libraries["torch"]
     model = torch.nn.Sequential(*_layers(torch.nn, parameters))
@@ -111,7 +113,8 @@ def demo_step(bench: Bench, widths: tuple[int, ...], batch: int) -> Work:
     def ours() -> Callable[[], Any]:
         model = nn.Sequential(*layers(nn)).to("cuda")
         adam = nn.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-2)
-        return _step(model, nn.CrossEntropyLoss(label_smoothing=0.1), adam, bench.ours.tensor(x), bench.ag.tensor(y, device="cuda"))
+        loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+        return _step(model, loss, adam, bench.ours.tensor(x), bench.ag.tensor(y, device="cuda"))
 
     def theirs() -> Callable[[], Any]:
         torch, library = bench.torch, bench.libraries["torch"]
@@ -120,6 +123,7 @@ def demo_step(bench: Bench, widths: tuple[int, ...], batch: int) -> Work:
         loss = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
         return _step(model, loss, adam, library.array(x), library.array(y))
 
+    bench.ag.manual_seed(0)
     steps = {"ours": ours()}
     if bench.torch is not None:
         steps["torch"] = theirs()
@@ -127,7 +131,7 @@ def demo_step(bench: Bench, widths: tuple[int, ...], batch: int) -> Work:
         first = step().item()
         for _ in range(bench.size(50, 5)):
             last = step().item()
-        if not np.isfinite(last) or (last >= first and not bench.rehearsal):
+        if not np.isfinite(last) or (last >= first and not bench.tiny):
             raise AssertionError(f"{name} does not learn: the loss went from {first:g} to {last:g}")
     contenders = {name: several(bench, step) for name, step in steps.items()}
     return Work(

@@ -106,21 +106,29 @@ def version(distribution: str) -> str | None:
     return None
 
 
+def describe_host() -> dict[str, Any]:
+    """What can be said without touching the GPU."""
+    return {
+        "gpu": ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader", "-i", "0") or "a GPU",
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: version(name) or "not installed" for name in PACKAGES},
+        "gradloom": commit(),
+    }
+
+
 def describe(bench: Any) -> dict[str, Any]:
     """What the figures depend on."""
     runtime = bench.runtime
     found: dict[str, Any] = {
+        **describe_host(),
         "gpu": runtime.name(0),
         "capability": ".".join(map(str, runtime.capability(0))),
         "multiprocessors": runtime.multiprocessors(0),
         "memory": f"{bench.memory / 1e9:.1f} GB, {bench.free / 1e9:.1f} free at the start",
         "second-level cache": f"{bench.cache / 2**20:.0f} MiB",
         "driver": "none: a simulator" if bench.rehearsal else driver(),
-        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: version(name) or "not installed" for name in PACKAGES},
-        "gradloom": commit(),
     }
     for name, why in bench.missing.items():
         found[name] = f"{found[name]}: not used ({why})"
@@ -129,7 +137,8 @@ def describe(bench: Any) -> dict[str, Any]:
 
 def driver() -> str:
     """The driver's version, CUDA's, and how busy the GPU was with others' work."""
-    text = ask("nvidia-smi", "--query-gpu=driver_version,utilization.gpu,clocks.max.sm,power.limit", "--format=csv,noheader", "-i", "0")
+    wanted = "--query-gpu=driver_version,utilization.gpu,clocks.max.sm,power.limit"
+    text = ask("nvidia-smi", wanted, "--format=csv,noheader", "-i", "0")
     names = ("", "in use ", "clock up to ", "power limit ")
     parts = [f"{name}{value.strip()}" for name, value in zip(names, text.split(","), strict=False)] if text else []
     try:

@@ -15,6 +15,7 @@ from kernels import launch, memory
 from kernels.cpu import matmul_kernels
 from kernels.cpu.simd import DEPTH, HEIGHT, ROW_GROUP, PANEL_float32, PANEL_float64
 from kernels.layout import Layout, layout_of, merge_dimensions
+from kernels.products import batch_shape, batch_strides, check_bias, check_operands, check_out
 
 _PLANS = 1 << 13  # plans kept; a program with endless new shapes must not fill the memory
 _FEW_ROWS = 3  # so few rows are multiplied one by one
@@ -39,9 +40,9 @@ class Plan:
     __slots__ = ("shape", "dtype", "make", "kernel", "items", "work", "total", "sizes", "large", "swapped")
 
     def __init__(self, a: Layout, b: Layout, bias: bool, out_strides: tuple[int, ...] | None = None) -> None:
-        _check(a, b, bias)
+        check_operands(a, b, bias)
         rows, depth, columns = (a.shape[-2] if a.ndim > 1 else 1), a.shape[-1], (b.shape[-1] if b.ndim > 1 else 1)
-        batch = _batch_shape(a, b)
+        batch = batch_shape(a, b)
         self.shape = batch + a.shape[-2:-1] + (b.shape[-1:] if b.ndim > 1 else ())
         self.dtype = a.dtype
         self.make = memory.maker(self.shape, self.dtype)
@@ -49,7 +50,7 @@ class Plan:
         out_row = strides[len(batch)] if a.ndim > 1 else 0
         a_row, a_step = (a.strides[-2] if a.ndim > 1 else 0), a.strides[-1]
         b_step, b_column = (b.strides[-2], b.strides[-1]) if b.ndim > 1 else (b.strides[-1], 1)
-        batches = [*_batch_strides(a, b, batch), strides[: len(batch)]]
+        batches = [*batch_strides(a, b, batch), strides[: len(batch)]]
         # A matrix times a column is a row times the transposed matrix.
         self.swapped = columns == 1 and rows > 1 and (out_row == 1 or not strides)
         if self.swapped:
@@ -159,45 +160,6 @@ def _dense_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
-def _batch_shape(a: Layout, b: Layout) -> tuple[int, ...]:
-    try:
-        return np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    except ValueError:
-        raise ValueError(
-            f"matmul: shapes {a.shape} and {b.shape} do not fit: their batch dimensions {a.shape[:-2]} and "
-            f"{b.shape[:-2]} do not broadcast"
-        ) from None
-
-
-def _batch_strides(a: Layout, b: Layout, batch: tuple[int, ...]) -> list[tuple[int, ...]]:
-    found = []
-    for layout in (a, b):
-        own = layout.shape[:-2]
-        steps = [0 if size == 1 else s for size, s in zip(own, layout.strides[: len(own)], strict=True)]
-        found.append((0,) * (len(batch) - len(own)) + tuple(steps))
-    return found
-
-
-def _check(a: Layout, b: Layout, bias: bool) -> None:
-    """Raise unless the product is defined."""
-    if a.dtype != b.dtype:
-        raise TypeError(
-            f"matmul: operands have dtypes {a.dtype} and {b.dtype}; kernels do not promote, convert one with astype"
-        )
-    if a.dtype not in _PANELS and (a.dtype.kind not in "biu" or not a.dtype.isnative):
-        raise TypeError(f"matmul: computes in float32, float64, integers and bool, got {a.dtype}; convert with astype")
-    if not a.ndim or not b.ndim:
-        raise ValueError(f"matmul: operands need at least one dimension, got shapes {a.shape} and {b.shape}")
-    inner = b.shape[-2] if b.ndim > 1 else b.shape[0]
-    if a.shape[-1] != inner:
-        raise ValueError(
-            f"matmul: shapes {a.shape} and {b.shape} do not fit: the inner sizes {a.shape[-1]} (last axis of a) and "
-            f"{inner} ({'second-to-last' if b.ndim > 1 else 'only'} axis of b) differ"
-        )
-    if bias and b.ndim == 1:
-        raise ValueError(f"matmul: a bias is added to rows, and with b of shape {b.shape} the result has none")
-
-
 _plans: dict[tuple, Plan] = {}
 memory.on_change(_plans.clear)
 
@@ -264,7 +226,7 @@ def _matmul(a: Any, b: Any, out: np.ndarray | None, bias: np.ndarray | None) -> 
         if bias is None:
             _remember((a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype), plan)
         return plan.call(a, b, bias)
-    _check_out(out, plan)
+    check_out(out, plan.shape, plan.dtype)
     layout = layout_of(out)
     in_rows = b.ndim == 1 or out.shape[-1] <= 1 or layout.strides[-1] == 1
     if in_rows and layout.aligned and not any(np.may_share_memory(out, x) for x in (a, b, bias)):
@@ -277,15 +239,5 @@ def _matmul(a: Any, b: Any, out: np.ndarray | None, bias: np.ndarray | None) -> 
 
 
 def _checked_bias(bias: np.ndarray, plan: Plan) -> np.ndarray:
-    if bias.dtype != plan.dtype:
-        raise TypeError(f"matmul: the bias has dtype {bias.dtype}, the operands {plan.dtype}; convert with astype")
-    if bias.shape != plan.shape[-1:]:
-        raise ValueError(f"matmul: the bias must have shape {plan.shape[-1:]}, one value per column; got {bias.shape}")
+    check_bias(bias, plan.shape, plan.dtype)
     return np.ascontiguousarray(bias)
-
-
-def _check_out(out: np.ndarray, plan: Plan) -> None:
-    if out.shape != plan.shape or out.dtype != plan.dtype:
-        raise ValueError(f"matmul: out must be {plan.dtype}{plan.shape}, got {out.dtype}{out.shape}")
-    if not out.flags.writeable:
-        raise ValueError("matmul: out is read-only")

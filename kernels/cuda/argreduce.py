@@ -58,7 +58,7 @@ def _caller(name: str, x: DeviceArray, axis: Any, keepdims: bool) -> Callable[[D
         check_place(name, shape, axes[0])
     if not prod(out_shape):
         return lambda x: empty(out_shape, _INT64, x.device)
-    if not layout.aligned:
+    if not layout.aligned or x.pointer % layout.dtype.itemsize:  # a field of a structure: by way of the host
         straight = _Plan(name, shape, arrays.dense_strides(shape, 1), dtype, axes, out_shape, VECTOR_BYTES)
         return lambda x: straight(arrays.from_numpy(x.numpy(), x.device))
     if not Geometry(shape, layout.strides, axes, ordered=True).fits:
@@ -108,14 +108,13 @@ class _Plan:
         parts, part_length = sizes.row_parts(geometry, element, _MOST_PARTS)
         vectors = -(-geometry.length // width)
         tail = (geometry.outputs, geometry.length, parts, part_length)
+        unroll = 2 if width > 4 else 4 if width * element.itemsize >= 8 else 8
         if sizes.takes_block(geometry):
             form, self.grid = "block", geometry.outputs * parts
         else:
-            lanes = min(bits_above(vectors), bits_above(WARP))
+            short, lanes = sizes.lanes_of(geometry.outputs, vectors, width, peel, unroll)
             form, self.grid, tail = "lanes", -(-geometry.outputs // (THREADS >> lanes)), (*tail, lanes)
-        unroll = 1 if vectors <= WARP else 4 if width * element.itemsize >= 8 else 8
-        if width > 4:
-            unroll = 2  # each element is a comparison and two selections
+            unroll = 1 if short == "short" else unroll
         self.variant = replace(self.variant, form=form, width=width, peel=peel, unroll=unroll)
         self.shifted, self.tail = (len(tail) if peel else 0), (*tail, *((0,) * peel), *arguments)
         return parts

@@ -295,6 +295,6 @@ VARIANTS: list[Callable[[], Kernel]] = [
     _sample("argmax", np.bool_, "lanes", 1),
 ]
 PROMISES: dict[str, tuple[str, ...]] = {
-    "argmax_block[float32": ("LDG.E.128", "SHFL.BFLY", "BAR.SYNC"),
-    "argmin_columns[float32": ("LDG.E.128",),
+    "argmax_block[float32_WIDTH4*": ("LDG.E.128", "SHFL.BFLY", "BAR.SYNC"),
+    "argmin_columns[float32_WIDTH4*": ("LDG.E.128",),
 }

@@ -178,9 +178,7 @@ def _check_options(form: _Form, weight: Any, ignore_index: Any, label_smoothing:
 
 def _check_like(what: str, array: Any, shape: tuple[int, ...], dtype: np.dtype, contiguous: bool = False) -> None:
     if not isinstance(array, DeviceArray) or array.shape != shape or array.dtype != dtype:
-        raise ValueError(
-            f"cross_entropy: {what} must be an array {dtype}{shape} to go with the logits, got {described(array)}"
-        )
+        raise ValueError(f"cross_entropy: {what} must be an array {dtype}{shape} to go with the logits, got {described(array)}")
     if contiguous and not layout_of(array).contiguous:
         raise ValueError(f"cross_entropy: {what} must be contiguous; make it so with kernels.cuda.copy")
 
@@ -222,8 +220,8 @@ def _variants() -> list[Callable[[], Kernel]]:
             ("f4", 10, False, 0), ("f4", 1000, True, 0), ("f4", 1000, True, 3), ("f4", 50257, False, 0),
             ("f4", 50304, True, 0), ("f4", 50257, False, 3), ("f8", 1000, True, 2),
         ]:  # fmt: skip
-            form = row_form(classes, np.dtype(dtype), vector)
-            made.append(lambda t=template, d=np.dtype(dtype), f=form, o=options: _kernel(t, d, f, bool(o & 1), bool(o & 2)))
+            key = template, np.dtype(dtype), row_form(classes, np.dtype(dtype), vector), bool(options & 1), bool(options & 2)
+            made.append(lambda k=key: _kernel(*k))
     form = Form(256, 256, 4, 1, False)
     made.append(lambda: sum_of_vector.specialised(np.dtype("f4"), **form.constants))
     return made

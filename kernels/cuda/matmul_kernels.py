@@ -17,6 +17,8 @@ A kernel's text is completed when it is specialised: `widened` turns what is in 
 from kernels.cuda.unrolling import unrolled, unrolled_kernel
 from kernels.template import inlined
 
+# ruff: noqa: F821  (cuda, types, functions and numbers in capitals are names of the generated module)
+
 # --- the register tile ------------------------------------------------------------------------------------------------
 
 
@@ -77,9 +79,13 @@ def put(tiles, base, thread, staged):
                 tiles[to] = staged[v]
 
 
+def _parts(grid):
+    return grid[1] if isinstance(grid, tuple) else 1
+
+
 def matmul_cost(grid, a, b, bias, out, rows, columns, depth, *_):
     """Operations, and bytes if everything passes once."""
-    items = max(out.size // max(rows * columns, 1), 1)
+    items = max(out.size // max(rows * columns * _parts(grid), 1), 1)
     return 2 * rows * columns * depth * items, a.nbytes + b.nbytes + out.nbytes
 
 
@@ -226,7 +232,7 @@ def matmul_tile(
 
 def vector_cost(grid, matrix, x, bias, out, rows, depth, *_):
     """Operations, and bytes if everything passes once."""
-    return 2 * rows * depth * max(out.size // max(rows, 1), 1), matrix.nbytes + x.nbytes + out.nbytes
+    return 2 * rows * depth * max(out.size // max(rows * _parts(grid), 1), 1), matrix.nbytes + x.nbytes + out.nbytes
 
 
 @unrolled_kernel(cost=vector_cost)

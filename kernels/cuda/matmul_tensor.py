@@ -17,6 +17,8 @@ from kernels.cuda.matmul_kernels import matmul_cost
 from kernels.cuda.unrolling import unrolled, unrolled_kernel
 from kernels.template import inlined
 
+# ruff: noqa: F821  (cuda, types, functions and numbers in capitals are names of the generated module)
+
 
 @inlined
 def copy_tile(tiles, base, place, at, line, extent, left, thread):

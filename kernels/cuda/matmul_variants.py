@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from kernels import formulas, scalar
 from kernels.cuda import matmul_kernels, matmul_tensor
-from kernels.cuda.compiler import Kernel, dtype_name
+from kernels.cuda.compiler import Kernel
 from kernels.cuda.unrolling import UnrolledTemplate, written_out
 from kernels.formula import Formula
 from kernels.template import plain_source
@@ -196,7 +198,8 @@ def tensor_kernel(
             "MASK": min(8, size // 8) if chunk == 8 else 4, "SPREAD": 1 if chunk == 8 else 2,
         }  # fmt: skip
         fragment = matmul_tensor.fragment_a if letter == "a" else matmul_tensor.fragment_b
-        helpers += [_copied(matmul_tensor.copy_tile, letter, own).replace("copy_tile_", "copy_"), written_out(plain_source(fragment), own)]
+        copying = written_out(plain_source(matmul_tensor.copy_tile, f"copy_{letter}"), own)
+        helpers += [copying, written_out(plain_source(fragment), own)]
     product = {"float32": "mma_tf32", "float16": "mma_f16", "bfloat16": "mma_bf16"}[ending.stored]
     names = {"MMA": product, "WAIT": f"cp_async_wait{STAGES - 2}"}
     return _built(
@@ -214,7 +217,7 @@ def rows_kernel(ending: Ending, width: int, lanes: int) -> Kernel:
     derived = {"SUMS": 4 * width, "LOG_SUMS": (4 * width).bit_length() - 1}
     names = {"LOAD": _LOADS[width]}
     compute = computed_in(ending.stored)
-    return _built(matmul_kernels.matmul_rows, ending, compute, THREADS, constants, derived, blocks=4, names=names)
+    return _built(matmul_kernels.matmul_rows, ending, compute, THREADS, constants, derived, blocks=2, names=names)
 
 
 @cache
@@ -224,7 +227,7 @@ def columns_kernel(ending: Ending, width: int) -> Kernel:
     derived = {"SUMS": 4 * width, "SHARED": THREADS * width}
     names = {"LOAD": _LOADS[width]}
     compute = computed_in(ending.stored)
-    return _built(matmul_kernels.matmul_columns, ending, compute, THREADS, constants, derived, blocks=4, names=names)
+    return _built(matmul_kernels.matmul_columns, ending, compute, THREADS, constants, derived, blocks=2, names=names)
 
 
 @cache
@@ -245,6 +248,52 @@ def combine_kernel(ending: Ending) -> Kernel:
     return _built(matmul_kernels.matmul_combine, ending, computed_in(ending.stored), THREADS, {"BIAS": int(ending.bias)})
 
 
-def name_of(dtype: np.dtype) -> str:
-    """The dtype's name, "bfloat16" for that."""
-    return dtype_name(dtype)
+# --- for the tests of what the compiler makes of this -----------------------------------------------------------------
+
+
+def _tile(dtype: str, tile: int, along: tuple[bool, bool], vectors: bool = True, **ending: Any) -> Callable[[], Kernel]:
+    width = 16 // np.dtype(dtype).itemsize if vectors else 1
+    return lambda: tile_kernel(Ending(dtype, dtype, **ending), TILES[dtype][tile], *along, width, width, width)
+
+
+def _tensor(family: str, dtype: str, tile: int, along: tuple[bool, bool], whole: bool = True, **more: Any) -> Callable[[], Kernel]:
+    ending, products = Ending(dtype, more.pop("result", dtype), **more), 3 if family == "3xtf32" else 1
+    return lambda: tensor_kernel(ending, TENSOR_TILES[family][tile], products, *along, whole, whole, 2 if whole else 1)
+
+
+def _vectors(dtype: str, width: int) -> list[Callable[[], Kernel]]:
+    ending = Ending(dtype, dtype)
+    return [lambda: rows_kernel(ending, width, 32), lambda: rows_kernel(ending, width, THREADS), lambda: columns_kernel(ending, width)]
+
+
+VARIANTS: list[Callable[[], Kernel]] = [
+    _tile("float32", 0, (True, False)),
+    _tile("float32", 0, (False, True)),
+    _tile("float32", 0, (True, True), False, bias=True, activation="gelu"),
+    _tile("float32", 1, (True, False)),
+    _tile("float32", 2, (False, False)),
+    _tile("float64", 0, (True, False)),
+    _tile("float64", 1, (False, True), False, bias=True, activation="silu"),
+    _tensor("16", "bfloat16", 0, (True, False)),
+    _tensor("16", "float16", 0, (False, True)),
+    _tensor("16", "bfloat16", 1, (True, True), False, result="float32", bias=True, activation="silu"),
+    _tensor("tf32", "float32", 0, (True, False)),
+    _tensor("tf32", "float32", 1, (False, True), bias=True, activation="relu"),
+    _tensor("3xtf32", "float32", 0, (True, False)),
+    _tensor("3xtf32", "float32", 1, (False, True), False),
+    *(make for dtype, width in (("float32", 4), ("float32", 1), ("float64", 2), ("bfloat16", 8)) for make in _vectors(dtype, width)),
+    lambda: shared_kernel(Ending("int8", "int8")),
+    lambda: shared_kernel(Ending("uint64", "uint64", bias=True)),
+    lambda: shared_kernel(Ending("bool", "bool")),
+    lambda: combine_kernel(Ending("float32", "float32", True, "gelu")),
+    lambda: combine_kernel(Ending("float16", "float16")),
+]
+_COPIES = ("LDGSTS.E.BYPASS.128", "LDGDEPBAR", "LDSM")
+PROMISES: dict[str, tuple[str, ...]] = {
+    "matmul_tile[float32*_WIDTH4_*": ("LDG.E.128", "LDS.128", "STG.E.128", "FFMA"),
+    "matmul_tile[float64*": ("LDS.128", "DFMA"),
+    "matmul_tensor[float32_uint16_uint16*": (*_COPIES, "HMMA.16816.F32"),
+    "matmul_tensor[float32_float32*_ASYNC1_*": (*_COPIES, "HMMA.1688.F32.TF32"),
+    "matmul_rows[*_WIDTH4_*": ("LDG.E.128", "SHFL.BFLY"),
+    "matmul_columns[*_WIDTH4_*": ("LDG.E.128",),
+}

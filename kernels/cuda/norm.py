@@ -24,6 +24,7 @@ from kernels.cuda.row_form import (
     VECTOR_BYTES,
     Form,
     check_floats,
+    column_form,
     compute_dtype,
     described,
     row_form,
@@ -36,7 +37,7 @@ from kernels.layout import layout_of
 _THREADS = 1 << 16  # that share the rows of a backward pass, at most: a large GPU's fill
 _ROUNDS = 8  # rows for each of them, at least where there are so many
 _PARTS = 64  # row blocks, at most, of the sums of very long rows
-_SUMS = Form(512, 16, 4, 0, False)
+_TILE = 256  # columns of a block that sums very long rows
 
 Array = DeviceArray
 
@@ -91,9 +92,8 @@ def _forward(x: Array, weight: Array | None, bias: Array | None, mean: Array | N
         return y, rstd
     wide = _aligned(x, y, weight, bias) and vectors_fit(columns, x.itemsize, x.strides[0])
     kernel, form = _norm_kernel(columns, x.dtype, wide, mean is None, weight is not None, bias is not None)
-    kernel(
-        form.grid(rows), x, weight, bias, y, mean, rstd, rows, columns, x.strides[0] // x.itemsize, float(epsilon)
-    )  # fmt: skip
+    row_stride = x.strides[0] // x.itemsize
+    kernel(form.grid(rows), x, weight, bias, y, mean, rstd, rows, columns, row_stride, float(epsilon))
     return y, rstd
 
 
@@ -117,11 +117,11 @@ def _backward(g: Array, x: Array, mean: Array | None, rstd: Array, weight: Array
         parts = min(rows, _PARTS)
         partial = empty((count, parts, columns), compute, x.device)
         kernel(rows, g, x, mean, rstd, weight, dx, rows, columns, *strides)
-        partials = norm_kernels.norm_partials.specialised(x.dtype, RMS=int(mean is None), **_SUMS.constants)
-        tiles = -(-columns // _SUMS.threads)
+        partials = norm_kernels.norm_partials.specialised(x.dtype, _TILE, RMS=int(mean is None))
+        tiles = -(-columns // _TILE)
         partials(tiles * parts, g, x, mean, rstd, partial, rows, columns, tiles, parts, *strides)
-    adding = norm_kernels.norm_sums.specialised(x.dtype, **_SUMS.constants)
-    adding(_SUMS.grid(count * columns), partial, sums, count * columns, columns, parts)
+    adding, form = _sums_kernel(parts, x.dtype)
+    adding(form.grid(count * columns), partial, sums, count * columns, columns, parts)
     return dx, sums
 
 
@@ -138,6 +138,11 @@ def _gradient_kernel(columns: int, dtype: np.dtype, wide: bool, rms: bool, weigh
     form = row_form_of_sums(columns, dtype, wide)
     template = norm_kernels.norm_gradient_rows if form.one_batch else norm_kernels.norm_gradient_long_rows
     return template.specialised(dtype, RMS=int(rms), WEIGHTED=int(weighted), **form.constants), form
+
+
+def _sums_kernel(parts: int, dtype: np.dtype) -> tuple[Kernel, Form]:
+    form = column_form(min(parts, 128), dtype, 8)
+    return norm_kernels.norm_sums.specialised(dtype, **form.constants), form
 
 
 def _aligned(*arrays: Array | None) -> bool:
@@ -186,16 +191,15 @@ def _variants() -> list[Callable[[], Kernel]]:
     """Kernels for short, middle and long rows."""
     made: list[Callable[[], Kernel]] = []
     for dtype, columns, wide, rms, plain in [
-        ("f4", 10, False, 0, 0), ("f4", 768, True, 0, 0), ("f4", 1024, True, 1, 0), ("f4", 1023, False, 0, 0),
-        ("f4", 4096, True, 0, 0), ("f4", 8192, True, 0, 1), ("f4", 8191, False, 1, 0), ("f4", 32768, True, 0, 0),
-        ("f8", 1000, True, 0, 0), ("f8", 20000, False, 0, 0), ("f2", 1024, True, 0, 0), ("f2", 8192, True, 1, 0),
+        ("f4", 10, False, 0, 0), ("f4", 1024, True, 0, 0), ("f4", 1023, False, 0, 0), ("f4", 8192, True, 0, 0),
+        ("f4", 8191, False, 1, 1), ("f4", 32768, True, 0, 0), ("f8", 1000, True, 0, 0), ("f2", 8192, True, 1, 0),
     ]:  # fmt: skip
         key = columns, np.dtype(dtype), wide, bool(rms), not plain
         made.append(lambda k=key, r=rms: _norm_kernel(*k, not r)[0])
         made.append(lambda k=key: _gradient_kernel(*k)[0])
-    for dtype in ("f4", "f8", "f2"):
-        for template in (norm_kernels.norm_partials, norm_kernels.norm_sums):
-            made.append(lambda t=template, d=np.dtype(dtype): t.specialised(d, **_SUMS.constants))
+    for dtype in (np.dtype("f4"), np.dtype("f2")):
+        made.append(lambda d=dtype: _sums_kernel(1000, d)[0])
+        made.append(lambda d=dtype: norm_kernels.norm_partials.specialised(d, _TILE, RMS=0))
     return made
 
 

@@ -418,8 +418,11 @@ VARIANTS: list[Callable[[], Kernel]] = [
     _sample("norm p", _F32, _F32, _F32, "block", 4, centre="number"),
 ]
 PROMISES: dict[str, tuple[str, ...]] = {
-    "sum_block[": ("LDG.E.128", "SHFL.BFLY", "BAR.SYNC"),
-    "sum_lanes[": ("LDG.E.128", "SHFL.BFLY"),
-    "sum_columns[float32_float32_KEPT1_REDUCED1_WIDTH4": ("LDG.E.128", "STG.E.128"),
-    "max_columns[": ("LDG.E.128", "FMNMX.NAN"),
+    "sum_block[float32_float32_WIDTH4*": ("LDG.E.128", "SHFL.BFLY", "BAR.SYNC"),
+    "sum_block_peeled[int64_int8*": ("LDG.E.128",),
+    "sum_lanes[*WIDTH4*": ("LDG.E.128", "SHFL.BFLY"),
+    "sum_short[*WIDTH4*": ("LDG.E.128", "SHFL.BFLY"),
+    "sum_columns[float32_float32_WIDTH4*": ("LDG.E.128", "STG.E.128"),
+    "max_columns[*": ("LDG.E.128", "FMNMX.NAN"),
+    "logsumexp_block[*": ("LDG.E.128", "MUFU.EX2"),
 }

@@ -60,16 +60,16 @@ def run(
     needs them. result: the dtype of the result, where it is not the one that belongs to the operation.
     """
     layout = layout_of(x)
+    key = (name, layout, axis if axis.__class__ is not list else tuple(axis), keepdims, correction, x.pointer & 15, result)
     try:
-        call = _calls.get((name, layout, axis, keepdims, correction, x.pointer & 15, result))
-    except TypeError:  # an axis that is a list
-        axis = tuple(axis)
-        return run(name, x, axis, keepdims, first, second, number, correction, result)
+        call = _calls.get(key)
+    except TypeError:  # no such axis
+        call = None
     if call is None:
         call = _caller(name, x, axis, keepdims, correction, result)
         if len(_calls) >= _PLANS:
             _calls.clear()
-        _calls[name, layout, axis, keepdims, correction, x.pointer & 15, result] = call
+        _calls[key] = call
     return call(x, first, second, number)
 
 
@@ -99,7 +99,7 @@ def _caller(
     def plan(shape, strides, axes, alignment):
         return Plan(operation, shape, strides, dtype, total, result, axes, out_shape, divisor, centre, alignment)
 
-    if not layout.aligned:
+    if not layout.aligned or x.pointer % layout.dtype.itemsize:  # a field of a structure: by way of the host
         straight = plan(shape, arrays.dense_strides(shape, 1), axes, VECTOR_BYTES)
         return lambda x, *rest: straight(arrays.from_numpy(x.numpy(), x.device), *rest)
     if not Geometry(shape, layout.strides, axes).fits:

@@ -24,10 +24,11 @@ Dimension = tuple[int, int]  # size and stride in elements
 VECTOR_BYTES = 16
 WIDEST = 8  # elements of a vector, in `columns`: each has a total of its own
 FULL = 1024  # blocks: with fewer, multiprocessors are idle
-MOST_PARTS = 4096  # blocks that a reduction is cut into, about
+MOST_PARTS = 8192  # blocks that a reduction is cut into, about
 PART = 1 << 13  # elements of a part, at least: enough for a block to be worth its start
 LONGEST = 1 << 18  # elements of a part of a row, at most: more would add up errors
 LONG = 1024  # elements of a row from which on a block works on it, not a warp
+MANY = 1 << 14  # rows: enough for threads to have several loads each
 SHORT = 256  # elements of a row below which loads of single elements are as good
 NARROW = 1 << 31  # outputs, or elements of a row, that 32 bits can number
 
@@ -142,6 +143,15 @@ def takes_block(geometry: Geometry) -> bool:
     return geometry.length > 2 * LONG or (geometry.length > LONG and geometry.outputs < FULL)
 
 
+def lanes_of(outputs: int, vectors: int, width: int, peel: bool, unroll: int) -> tuple[str, int]:
+    """("short" or "lanes", lanes as an exponent) for rows of some vectors: where rows are many, a lane has several loads."""
+    most = bits_above(WARP)
+    if vectors <= WARP and not peel and (width > 1 or outputs < MANY):
+        return "short", bits_above(vectors)
+    lanes = min(bits_above(-(-vectors // unroll) if outputs >= MANY else vectors), most)
+    return "lanes", max(lanes, bits_above(width)) if peel else lanes
+
+
 def column_parts(geometry: Geometry, width: int, unroll: int, most: int) -> tuple[int, int, int, int]:
     """(lanes of a block along columns, as an exponent; tiles of columns; parts that rows are cut into; rows of a part)."""
     vectors, length = geometry.outputs // width, geometry.length
@@ -237,8 +247,7 @@ class Plan:
         if takes_block(geometry):
             form, self.grid, self.tail = "block", outputs * parts, (outputs, length, parts, part_length)
         else:
-            lanes = min(bits_above(vectors), bits_above(WARP))
-            form = "short" if vectors <= WARP and not peel else "lanes"
+            form, lanes = lanes_of(outputs, vectors, width, peel, unroll_for(self.variant.operation, element, width, "lanes"))
             self.grid = -(-outputs // ((THREADS >> lanes) * (ROWS if form == "short" else 1)))
             self.tail = (outputs, length, lanes)
         self._specialise(element, form, width, peel)

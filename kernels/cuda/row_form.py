@@ -19,7 +19,7 @@ from kernels.cuda.data import copy
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 HALVES = {np.dtype(np.float16): 1, BFLOAT16: 2}
 VECTOR_BYTES = 16
-_WARP, _SMALL_BLOCK, _LONG_BLOCK, _MOST_THREADS = 32, 256, 512, 1024
+_WARP, _SMALL_BLOCK, _LONG_BLOCK, _MOST_THREADS = 32, 256, 1024, 1024
 _IN_WARP = 128  # bytes of a row that one thread of a warp holds, at most
 _IN_BLOCK = 64  # the same in a block
 _COLUMN_BYTES = 64
@@ -81,6 +81,8 @@ def row_form(length: int, dtype: np.dtype, vector: bool, arrays: int = 1) -> For
     width = VECTOR_BYTES // item if vector else 1
     least = max(width, 32 // item) if vector else 4
     most = _IN_WARP // size
+    if arrays > 1 and width == 1:  # a place for each element takes registers, too
+        most //= 2
     group = min(_power(-(-length // least)), _WARP)
     elements = least
     while group * elements < length and elements < most:
@@ -88,7 +90,7 @@ def row_form(length: int, dtype: np.dtype, vector: bool, arrays: int = 1) -> For
     if group * elements >= length:
         return Form(_SMALL_BLOCK, group, elements, width, True)
     elements = max(_IN_BLOCK // size, width)
-    threads = max(_power(-(-length // elements)), 128)
+    threads = max(_power(-(-length // elements)), 2 * _WARP)
     if threads > _MOST_THREADS * 4 // (size * min(arrays, 2)):
         threads = _LONG_BLOCK if arrays == 1 and size == 4 else _SMALL_BLOCK
         return Form(threads, threads, elements, width, False)
@@ -110,9 +112,9 @@ def row_form_of_sums(length: int, dtype: np.dtype, vector: bool) -> Form:
     return Form(_SMALL_BLOCK, _SMALL_BLOCK, max(_IN_BLOCK // size, width), width, False)
 
 
-def column_form(length: int, dtype: np.dtype) -> Form:
-    """The form for rows that lie across memory, columns; its width is 0."""
-    most = _COLUMN_BYTES // compute_dtype(dtype).itemsize
+def column_form(length: int, dtype: np.dtype, most: int = 0) -> Form:
+    """The form for rows that lie across memory, columns; its width is 0. `most`: elements per thread, at most."""
+    most = most or _COLUMN_BYTES // compute_dtype(dtype).itemsize
     elements = min(max(_power(length), 4), most)
     group = min(_power(-(-length // elements)), 16)
     return Form(max(128, 32 * group), group, elements, 0, group * elements >= length)

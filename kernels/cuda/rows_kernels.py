@@ -128,7 +128,7 @@ def maximum_of(values):
 def group_maximum(value, scratch, slot):
     """The largest value of the group, in all its threads. Each `slot` (0, 1, ...) of `scratch` serves one call."""
     for k in range(5):
-        if GROUP > 16 >> k:
+        if 16 >> k < GROUP:
             value = maximum(value, cuda.shfl_xor_sync(0xFFFFFFFF, value, 16 >> k))
     if GROUP > 32:
         thread = int32(cuda.threadIdx.x)
@@ -145,7 +145,7 @@ def group_maximum(value, scratch, slot):
 def group_sum(value, scratch, slot):
     """The sum of the values of the group, the same bits in all its threads; `slot` as above."""
     for k in range(5):
-        if GROUP > 16 >> k:
+        if 16 >> k < GROUP:
             value += cuda.shfl_xor_sync(0xFFFFFFFF, value, 16 >> k)
     if GROUP > 32:
         thread = int32(cuda.threadIdx.x)
@@ -162,7 +162,7 @@ def group_sum(value, scratch, slot):
 def group_sums(first, second, scratch, slot):
     """Two sums over the group, for one barrier; they take `slot` and the one after it."""
     for k in range(5):
-        if GROUP > 16 >> k:
+        if 16 >> k < GROUP:
             first += cuda.shfl_xor_sync(0xFFFFFFFF, first, 16 >> k)
             second += cuda.shfl_xor_sync(0xFFFFFFFF, second, 16 >> k)
     if GROUP > 32:

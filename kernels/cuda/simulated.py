@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+import warnings
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,9 @@ class SimulatedRuntime(Runtime):
 
     def __init__(self, devices: int = 1) -> None:
         super().__init__()
+        warnings.warn(
+            "device 'cuda' is simulated (GRADLOOM_CUDA=sim): right, but thousands of times slower than a GPU", stacklevel=2
+        )
         self._devices = devices
         self._memory: dict[int, np.ndarray] = {}
         self._addresses: list[int] = []  # the keys of _memory, sorted

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from kernels.cuda import softmax_kernels
-from kernels.cuda.array import DeviceArray, empty
+from kernels.cuda.array import BFLOAT16, DeviceArray, empty
 from kernels.cuda.compiler import Kernel
 from kernels.cuda.data import copy
 from kernels.cuda.row_form import (
@@ -105,7 +107,10 @@ def _kernel(name: str, view: RowView, vector: bool) -> tuple[Kernel, Form]:
     """The kernel for an operation, and its form."""
     rows = view.inner == 1
     base = name.removeprefix("log_")
-    form = row_form(view.length, view.dtype, vector, 1 if base == "softmax" else 2) if rows else column_form(view.length, view.dtype)
+    if rows:
+        form = row_form(view.length, view.dtype, vector, arrays=1 if base == "softmax" else 2)
+    else:
+        form = column_form(view.length, view.dtype)
     template = getattr(softmax_kernels, f"{base}{'' if form.one_batch else '_long'}_{'rows' if rows else 'columns'}")
     return template.specialised(view.dtype, LOG=int(base != name), **form.constants), form
 
@@ -118,15 +123,11 @@ def _like(name: str, g: Any, y: Any) -> DeviceArray:
     """g, an upstream gradient, checked to be an array like y."""
     arrays = isinstance(g, DeviceArray) and isinstance(y, DeviceArray)
     if not arrays or g.shape != y.shape or g.dtype != y.dtype:
-        raise ValueError(
-            f"{name}: the upstream gradient must be an array like the result, {described(y)}, got {described(g)}"
-        )
+        raise ValueError(f"{name}: the upstream gradient must be an array like the result, {described(y)}, got {described(g)}")
     return g
 
 
 def _variant(name: str, dtype: Any, length: int, vector: bool, inner: int = 1) -> Callable[[], Kernel]:
-    import numpy as np
-
     dtype = np.dtype(dtype)
     shape = (8, length, inner)
     strides = (length * inner, inner, 1)
@@ -135,18 +136,22 @@ def _variant(name: str, dtype: Any, length: int, vector: bool, inner: int = 1) -
 
 def _variants() -> list[Callable[[], Kernel]]:
     """Kernels for short, middle and long rows and columns."""
-    from kernels.cuda.array import BFLOAT16
-
-    names = ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward")
     made = []
-    for name in names:
-        for length, vector in ((10, False), (64, True), (1024, True), (1023, False), (4096, True), (16384, True), (50000, True)):
-            made.append(_variant(name, "f4", length, vector))
-        made += [_variant(name, "f4", length, False, 64) for length in (3, 100, 256, 5000)]
-    for name in names[::3]:
-        for dtype in ("f8", "f2", BFLOAT16):
-            made += [_variant(name, dtype, n, vector) for n in (96, 1024, 8192, 50000) for vector in (True, False)]
-            made += [_variant(name, dtype, n, False, 64) for n in (100, 5000)]
+    for name, dtype, length, vector in [
+        ("softmax", "f4", 10, False), ("softmax", "f4", 64, True), ("softmax", "f4", 1024, True),
+        ("log_softmax", "f4", 1023, False), ("log_softmax", "f4", 4096, True), ("softmax", "f4", 16384, True),
+        ("softmax", "f4", 50257, False), ("log_softmax", "f4", 50000, True), ("softmax_backward", "f4", 1024, True),
+        ("log_softmax_backward", "f4", 1023, False), ("softmax_backward", "f4", 8192, True),
+        ("log_softmax_backward", "f4", 50000, True), ("softmax", "f8", 1000, True), ("softmax", "f8", 50000, False),
+        ("log_softmax_backward", "f8", 50000, True), ("softmax", "f2", 1024, True), ("log_softmax", "f2", 50000, True),
+        ("softmax_backward", BFLOAT16, 4096, True), ("softmax", BFLOAT16, 16384, False),
+    ]:  # fmt: skip
+        made.append(_variant(name, dtype, length, vector))
+    for name, dtype, length in [
+        ("softmax", "f4", 3), ("softmax", "f4", 256), ("log_softmax", "f4", 5000), ("softmax_backward", "f4", 100),
+        ("log_softmax_backward", "f4", 5000), ("softmax", "f8", 100), ("softmax", "f2", 5000),
+    ]:  # fmt: skip
+        made.append(_variant(name, dtype, length, False, 64))
     return made
 
 

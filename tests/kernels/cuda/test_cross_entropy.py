@@ -166,7 +166,12 @@ def test_bad_arguments():
         (TypeError, "targets must be a device array of integer classes, got float64", (x, k.from_numpy(np.zeros(4))), {}),
         (TypeError, "targets must be a device array of integer classes, got list", (x, [0, 0, 0, 0]), {}),
         (ValueError, r"logits \(4, 3\) need targets of shape \(4,\), got \(3,\)", (x, t[:3]), {}),
-        (ValueError, r"weight must be an array float32\(3,\) .*, got float64\(3,\)", (x, t), {"weight": k.from_numpy(np.ones(3))}),
+        (
+            ValueError,
+            r"weight must be an array float32\(3,\) .*, got float64\(3,\)",
+            (x, t),
+            {"weight": k.from_numpy(np.ones(3))},
+        ),
         (ValueError, "weight must be contiguous", (x, t), {"weight": k.from_numpy(np.ones(6, F32))[::2]}),
         (ValueError, "label_smoothing must lie between 0 and 1, got 1.5", (x, t), {"label_smoothing": 1.5}),
         (TypeError, "ignore_index must be an integer, got 0.5", (x, t), {"ignore_index": 0.5}),

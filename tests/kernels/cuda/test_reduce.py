@@ -98,6 +98,28 @@ def test_many_outputs():
         compare(name, data((40, 3, 7)), 1)
 
 
+def test_many_rows(monkeypatch):
+    """Where rows are many, a lane of a warp has several loads under way."""
+    monkeypatch.setattr(reduce_plan, "MANY", 1)
+    monkeypatch.setattr(reduce_operations, "_calls", {})
+    monkeypatch.setattr(argreduce, "_calls", {})
+    for shape in [(70, 10), (300, 3), (20, 101), (20, 256), (9, 257), (5, 40)]:
+        for name in ("sum", "max", "argmax"):
+            compare(name, data(shape), 1)
+        compare("sum", data(shape, np.int8), 1)
+
+
+def test_numbers_of_64_bits(monkeypatch):
+    """The kernels for more than 2**31 outputs or elements, on few."""
+    monkeypatch.setattr(reduce_plan, "NARROW", 1)
+    monkeypatch.setattr(reduce_operations, "_calls", {})
+    monkeypatch.setattr(argreduce, "_calls", {})
+    for shape, axis in [((3, 5, 8), (0, 2)), ((3, 5, 8), 1), ((2, 1500), 1), ((40, 3), 0), ((2, 3, 5, 7), (0, 2))]:
+        compare("sum", data(shape), axis)
+    for shape, axis in [((3, 5, 8), 1), ((2, 1500), 1), ((40, 3), 0)]:
+        compare("argmax", data(shape), axis)
+
+
 def stretched(a, shape):
     return np.broadcast_to(a, shape) if isinstance(a, (np.ndarray, np.generic)) else a.broadcast_to(shape)
 
@@ -333,7 +355,7 @@ def test_same_bits_every_time(small_parts):
     ],
 )
 def test_errors_are_those_of_the_cpu(name, x, options):
-    with pytest.raises(Exception) as expected:  # noqa: PT011
+    with pytest.raises(Exception) as expected:
         getattr(cpu_reduce, name)(x, **options)
     with pytest.raises(type(expected.value)) as found:
         getattr(cuda_reduce, name)(cuda().from_numpy(x), **options)

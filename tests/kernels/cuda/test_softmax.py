@@ -52,7 +52,22 @@ def check(x, axis, on_device=None, tolerance=None):
     np.testing.assert_array_equal(k.to_numpy(g_there), g)
 
 
-SHAPES = [(1,), (33,), (1, 7), (7, 1), (7, 33), (3, 5, 7), (70, 4), (5, 31), (2, 128), (2, 129), (1, 1023), (2, 1024), (1, 1025), (1, 2049)]
+SHAPES = [
+    (1,),
+    (33,),
+    (1, 7),
+    (7, 1),
+    (7, 33),
+    (3, 5, 7),
+    (70, 4),
+    (5, 31),
+    (2, 128),
+    (2, 129),
+    (1, 1023),
+    (2, 1024),
+    (1, 1025),
+    (1, 2049),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -60,7 +75,9 @@ def test_shapes(shape):
     check(data(shape), -1)
 
 
-@pytest.mark.parametrize(("shape", "axis"), [((33, 7), 0), ((3, 5, 7), 0), ((3, 5, 7), 1), ((2, 65, 3), 1), ((260, 3), 0), ((1, 4), 0)])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((33, 7), 0), ((3, 5, 7), 0), ((3, 5, 7), 1), ((2, 65, 3), 1), ((260, 3), 0), ((1, 4), 0)]
+)
 def test_columns(shape, axis):
     check(data(shape), axis)
 
@@ -209,7 +226,12 @@ def test_no_elements():
     for shape in [(0,), (0, 3), (3, 0), (2, 0, 4)]:
         for axis in range(len(shape)):
             x = k.from_numpy(np.zeros(shape, F32))
-            results = k.softmax(x, axis), k.log_softmax(x, axis), k.softmax_backward(x, x, axis), k.log_softmax_backward(x, x, axis)
+            results = (
+                k.softmax(x, axis),
+                k.log_softmax(x, axis),
+                k.softmax_backward(x, x, axis),
+                k.log_softmax_backward(x, x, axis),
+            )
             assert all(r.shape == shape and r.dtype == F32 for r in results)
 
 
