@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from kernels.cuda import runtime
@@ -48,6 +49,8 @@ def synchronize(device: Device = None) -> None:
     numbers = range(device_count()) if device is None else [_number(device)]
     for number in numbers:
         runtime.current().synchronize(number)
+    if "kernels.cuda.deferred" in sys.modules:
+        sys.modules["kernels.cuda.deferred"].look()
 
 
 def _number(device: Device) -> int:

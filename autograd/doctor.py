@@ -62,7 +62,7 @@ def collisions() -> list[str]:
 
 
 def kernels_work() -> str:
-    """"right", or what went wrong when a few kernels ran."""
+    """ "right", or what went wrong when a few kernels ran."""
     try:
         import numpy as np
 
@@ -86,6 +86,8 @@ def report() -> tuple[list[tuple[str, str]], list[str]]:
     works = kernels_work()
     if works != "right":
         problems.append(f"a kernel did not run as it should: {works}")
+    cuda_rows, cuda_problems = facts.cuda()
+    problems += cuda_problems
     rows = [
         ("gradloom", f"{own_version()}, {_folder()}"),
         ("python", f"{platform.python_version()} ({platform.python_implementation()}), {platform.system()} {platform.machine()}"),
@@ -98,6 +100,7 @@ def report() -> tuple[list[tuple[str, str]], list[str]]:
         ("", state),
         *((f"device {name}", state) for name, state in facts.devices().items()),
         ("a matrix product", works),
+        *cuda_rows,
     ]
     return rows, problems
 

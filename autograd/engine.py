@@ -233,6 +233,9 @@ def _run_hooks(node: Node, grad: Tensor, fresh: bool) -> tuple[Tensor, bool]:
 
 def _accumulate(leaf: Leaf, grad: Tensor, fresh: bool, create_graph: bool) -> None:
     """Add to a leaf's `.grad`, which never shares memory with anything else."""
+    owner = leaf.owner() if leaf.owner is not None else None
+    if owner is not None and owner._edge is None:  # requires_grad_(False) since
+        return
     with _accumulating:
         if leaf.grad is None:
             leaf.grad = grad if fresh else grad.clone() if create_graph else grad.detach().clone()

@@ -53,8 +53,9 @@ class Tensor(Methods):
     their making (`grad_fn`), and `backward()` sends gradients back to the `.grad` of the tensors it began with.
     """
 
-    __slots__ = ("__weakref__", "_data", "_edge", "_layout", "_version")
+    __slots__ = ("__weakref__", "_data", "_edge", "_layout", "_paused", "_version")
 
+    _paused: Leaf  # what requires_grad_(False) took away: the .grad and hooks; set by nothing else
     _data: Any
     _layout: Layout
     _edge: Node | None
@@ -136,13 +137,15 @@ class Tensor(Methods):
         A tensor that is no leaf keeps its gradient after `retain_grad()`.
         """
         edge = self._edge
+        if edge is None:
+            edge = leaf_of(self)
         if type(edge) is Leaf:
             return edge.grad
         return edge.extra.grad if edge is not None and edge.extra is not None else None
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        edge = self._edge
+        edge = leaf_of(self) or self._edge
         if value is not None:
             if edge is None:
                 raise RuntimeError("cannot set .grad of a tensor that does not require grad; call requires_grad_() first")
@@ -157,7 +160,7 @@ class Tensor(Methods):
     # --- gradients ------------------------------------------------------------------------------------------------
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for gradients here (or stop asking), and return the tensor itself.
+        """Ask for gradients here (or stop asking), and return the tensor itself. Its `.grad` and hooks stay.
 
         Raises:
             TypeError: the dtype is not float32 or float64: only real numbers have derivatives.
@@ -170,14 +173,14 @@ class Tensor(Methods):
                         f"only tensors of real floats can require grad, this one is {self.dtype}; convert it with "
                         ".astype(autograd.float32) first"
                     )
-                self._edge = Leaf(self._layout, self)
+                self._edge = leaf_of(self) or Leaf(self._layout, self)
         elif not self.is_leaf:
             raise RuntimeError(
                 f"requires_grad can be switched off on leaves only, and this tensor was made by {self._edge.name}; "  # type: ignore[union-attr]
                 "use detach() for a tensor outside the graph"
             )
-        else:
-            self._edge = None
+        elif self._edge is not None:
+            self._paused, self._edge = self._edge, None  # type: ignore[assignment]
         return self
 
     def backward(
@@ -312,6 +315,14 @@ def wrap_view(data: Any, base: Tensor, edge: Node | None = None) -> Tensor:
     out._version = share_version(base)
     out._version.add_sharer(out)
     return out
+
+
+def leaf_of(tensor: Tensor) -> Leaf | None:
+    """Where the tensor's gradients end, or ended before `requires_grad_(False)`; None for what is, and was, no leaf."""
+    edge = tensor._edge
+    if edge is None:
+        return getattr(tensor, "_paused", None)
+    return edge if type(edge) is Leaf else None
 
 
 def version_of(tensor: Tensor) -> int:

@@ -147,7 +147,8 @@ def selu(x):
 @_formula()
 def gelu(x):
     """x times the normal distribution's cumulative function: Hendrycks and Gimpel 2016, exact."""
-    return 0.5 * x * (1 + s.erf(math.sqrt(0.5) * x))
+    half = 0.5 * x
+    return half + half * s.erf(math.sqrt(0.5) * x)  # multiplications set the pace: here two of them become one with the sum
 
 
 @_formula()

@@ -62,6 +62,8 @@ class Kernel:
 
     __slots__ = ("__weakref__", "cost", "details", "device", "name", "native", "spread", "start")
 
+    start: Callable[..., Any]
+
     def __init__(
         self,
         name: str,

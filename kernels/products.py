@@ -12,16 +12,12 @@ from kernels.layout import Layout
 def check_operands(a: Layout, b: Layout, bias: bool, halves: bool = False) -> None:
     """Raise unless the product is defined; `halves`: whether there are kernels for float16 and bfloat16 (a structure)."""
     if a.dtype != b.dtype:
-        raise TypeError(
-            f"matmul: operands have dtypes {a.dtype} and {b.dtype}; kernels do not promote, convert one with astype"
-        )
+        raise TypeError(f"matmul: operands have dtypes {a.dtype} and {b.dtype}; kernels do not promote, convert one with astype")
     kind, native = a.dtype.kind, a.dtype.isnative
     known = kind in "biu" or (kind == "f" and a.dtype.itemsize in (4, 8)) or (halves and (kind == "V" or a.dtype.itemsize == 2))
     if not known or not native:
         small = "float16, bfloat16, " if halves else ""
-        raise TypeError(
-            f"matmul: computes in {small}float32, float64, integers and bool, got {a.dtype}; convert with astype"
-        )
+        raise TypeError(f"matmul: computes in {small}float32, float64, integers and bool, got {a.dtype}; convert with astype")
     if not a.ndim or not b.ndim:
         raise ValueError(f"matmul: operands need at least one dimension, got shapes {a.shape} and {b.shape}")
     inner = b.shape[-2] if b.ndim > 1 else b.shape[0]

@@ -109,8 +109,9 @@ def check_numbers(formula: Formula, operands: Sequence[Any], compute: np.dtype) 
                 raise OverflowError(f"{formula.name}: the number {number} is out of bounds for {compute}")
 
 
-def check_outputs(formula: Formula, outputs: Sequence[Any], shape: tuple[int, ...]) -> None:
-    """Raise unless `out` is as many writable arrays of the result's shape as the formula has outputs."""
+def check_outputs(formula: Formula, outputs: Sequence[Any], shape: tuple[int, ...], compute: np.dtype) -> None:
+    """Raise unless `out` is as many writable arrays of the result's shape as the formula has outputs, and of a dtype that
+    the result may be converted to: no floats to integers, no numbers to bools (NumPy's rule "same_kind")."""
     if len(outputs) != len(formula.outputs) or [o for o in outputs if o.shape != shape]:
         raise ValueError(
             f"{formula.name}: out must be {len(formula.outputs)} array(s) of shape {shape}, got "
@@ -118,6 +119,18 @@ def check_outputs(formula: Formula, outputs: Sequence[Any], shape: tuple[int, ..
         )
     if [o for o in outputs if not o.flags.writeable]:
         raise ValueError(f"{formula.name}: out is read-only")
+    result = BOOL if formula.result == "bool" else compute
+    for output in outputs:
+        if not np.can_cast(_stand_in(result), _stand_in(output.dtype), "same_kind"):
+            raise TypeError(
+                f"{formula.name}: the result is {result} and does not fit an out of {output.dtype}; compute in that with "
+                "dtype=, or convert with astype"
+            )
+
+
+def _stand_in(dtype: np.dtype) -> np.dtype:
+    """For bfloat16, which NumPy does not know, another small float."""
+    return np.dtype(np.float16) if dtype.kind == "V" else dtype
 
 
 def overwritten(output: Any, operands: Sequence[Any]) -> int:

@@ -20,6 +20,7 @@ from nn.state import check_state, copy_state
 _OWN = frozenset({"training", "_buffers", "_hooks"})  # attributes that every module has
 _CONTAINERS = (list, tuple, dict, set)
 _LOOKED_AT = 100  # elements of a container that are searched for modules: it may be a data set
+_CONTAINERS_LOOKED_AT = 1000
 
 
 class IncompatibleKeys(NamedTuple):
@@ -110,21 +111,23 @@ class Module:
 
     def _check_container(self, name: str, value: Any) -> None:
         """A list, tuple, dict or set must not hide modules or parameters, which would be neither trained nor saved."""
-        items = islice(value.values() if isinstance(value, dict) else value, _LOOKED_AT)
-        hidden = [item for item in items if isinstance(item, (Module, Parameter))]
+        hidden = _hidden_in(value)
         if not hidden:
             return
         known: set[int] = set()
         for module in self.modules():
             known.add(id(module))
             known.update(id(member) for member in module.__dict__.values() if isinstance(member, Parameter))
-        if any(id(item) not in known for item in hidden):
-            what = "Module" if isinstance(hidden[0], Module) else "Parameter"
-            better = f"nn.{what}Dict({{...}})" if isinstance(value, dict) else f"nn.{what}List([...])"
-            raise TypeError(
-                f"{type(self).__name__}.{name}: the {what.lower()}s inside a {type(value).__name__} would be neither "
-                f"trained nor saved; use {better}"
-            )
+        for item, container in hidden:
+            if id(item) not in known:
+                what = "Module" if isinstance(item, Module) else "Parameter"
+                better = f"nn.{what}Dict({{...}})" if isinstance(container, dict) else f"nn.{what}List([...])"
+                if container is not value:
+                    better += f", and nn.ModuleList or nn.ModuleDict for the {type(value).__name__} around it"
+                raise TypeError(
+                    f"{type(self).__name__}.{name}: the {what.lower()}s inside a {type(container).__name__} would be neither "
+                    f"trained nor saved; use {better}"
+                )
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
@@ -446,6 +449,19 @@ class Module:
     def __repr__(self) -> str:
         inner = [f"({name}): {indented(repr(child))}" for name, child in self._own_modules()]
         return module_text(type(self).__name__, self.extra_repr(), inner)
+
+
+def _hidden_in(value: Any) -> list[tuple[Any, Any]]:
+    """The modules and parameters in a container, at any depth, each with the container that it lies in."""
+    found, containers, seen = [], [value], {id(value)}
+    for container in islice(iter(containers), _CONTAINERS_LOOKED_AT):  # it grows meanwhile
+        for item in islice(container.values() if isinstance(container, dict) else container, _LOOKED_AT):
+            if isinstance(item, (Module, Parameter)):
+                found.append((item, container))
+            elif isinstance(item, _CONTAINERS) and id(item) not in seen:
+                seen.add(id(item))
+                containers.append(item)
+    return found
 
 
 def module_text(name: str, extra: str, inner: list[str]) -> str:

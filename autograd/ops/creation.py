@@ -20,7 +20,7 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
 
     Args:
         data: a number, nested lists, an array, or a tensor (whose history is not kept).
-        dtype: by default that of an array; float32 for Python floats, int64 for ints, bool for bools.
+        dtype: by default that of an array; float32 for Python floats, int64 (uint64 if need be) for ints, bool for bools.
         device: "cpu", "cuda" or "cuda:N"; by default that of the data, the CPU for what has none.
         requires_grad: whether gradients shall be collected in its `.grad`.
 
@@ -110,7 +110,7 @@ def _as_array(data: Any, dtype: Any = None) -> np.ndarray:
     if isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
     else:
-        array = _from_python(data, dtypes.default_float if dtype is None else dtypes.as_dtype(dtype))
+        array = _from_python(data, None if dtype is None else dtypes.as_dtype(dtype))
     if array.dtype.newbyteorder("=") not in dtypes.SUPPORTED:
         raise TypeError(
             f"cannot make a tensor of {array.dtype} data (from {type(data).__name__}); supported are bool, integers, "
@@ -119,8 +119,9 @@ def _as_array(data: Any, dtype: Any = None) -> np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def _from_python(data: Any, wanted: np.dtype) -> np.ndarray:
+def _from_python(data: Any, dtype: np.dtype | None) -> np.ndarray:
     """Python numbers and lists of them as an array: floats as the wanted float type, without rounding on the way."""
+    wanted = dtypes.default_float if dtype is None else dtype
     if isinstance(data, (list, tuple)) and _holds_tensors(data):
         data = _to_lists(data)
     if not isinstance(data, (list, tuple, *_SCALARS)) and hasattr(data, "__array__"):
@@ -130,6 +131,8 @@ def _from_python(data: Any, wanted: np.dtype) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"cannot make a tensor of nested lists of unequal lengths: {error}") from None
     is_empty = array.size == 0 and isinstance(data, (list, tuple))
+    if dtype is None or dtype.kind != "f":
+        array = _integers_kept(data, array)
     if wanted.kind == "f" and (is_empty or (array.dtype == np.float64 and not _holds_arrays(data))):
         return array.astype(wanted)
     return array
@@ -143,6 +146,24 @@ def _holds_arrays(data: Any) -> bool:
     if isinstance(data, (list, tuple)):
         return any(map(_holds_arrays, data))
     return isinstance(data, (np.ndarray, np.generic))
+
+
+def _holds_integers(data: Any) -> bool:
+    """Whether there is nothing but Python integers in nested lists."""
+    return all(map(_holds_integers, data)) if isinstance(data, (list, tuple)) else type(data) in (int, bool)
+
+
+def _integers_kept(data: Any, array: np.ndarray) -> np.ndarray:
+    """The array made of the data, or, if integers beyond int64 have become floats in it, one of uint64."""
+    if array.dtype != np.float64 or np.abs(array).max(initial=0) < 2.0**63 or not _holds_integers(data):
+        return array
+    try:
+        return np.asarray(data, np.uint64)
+    except OverflowError:
+        raise OverflowError(
+            "cannot make a tensor of negative integers together with some beyond int64: no integer type holds them all; "
+            "ask for floats with dtype="
+        ) from None
 
 
 def _to_lists(data: Any) -> Any:

@@ -6,6 +6,7 @@ which is a formula again, and so an elementwise operation again: gradients of an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,18 +23,23 @@ from kernels.layout import Layout
 
 _PLANS = 1 << 12  # plans kept per operation
 _NUMBERS = (float, int, bool)
+_COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+
 
 class Plan:
     """What one operation does with operands of given layouts: the kernel's plan and what to record.
 
+    checks: the dtype of integers that operands have to be checked for, see `check_integers`.
+    ordinary: whether nothing is to be checked, and there is one result: see `short_form`.
     recipes: for two (or one) operands, by which of them need a gradient (1 the first, 2 the second, 3 both); filled in
     when first needed.
     """
 
-    __slots__ = ("call", "checks", "layout", "layouts", "recipes", "records")
+    __slots__ = ("call", "checks", "layout", "layouts", "ordinary", "recipes", "records")
 
     def __init__(self, call: Callable, layouts: tuple[Layout, ...], records: bool, checks: np.dtype | None) -> None:
         self.call, self.layouts, self.layout, self.records, self.checks = call, layouts, layouts[0], records, checks
+        self.ordinary = checks is None and len(layouts) == 1
         self.recipes: list[Recipe | None] = [None] * 4
 
 
@@ -83,7 +89,9 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
         key = tuple(kinds)
         plan = self._plans.get(key) or self._make_plan(key)
         if plan.checks is not None:
-            check_numbers(self.name, operands, plan.checks)
+            checked = check_integers(self.name, operands, plan.checks)
+            if checked is not operands:
+                return self.run(checked, values)
         results = plan.call(*data, *self._prepared(values)) if values else plan.call(*data)
         return self._finish(plan, results, operands, values)
 
@@ -139,12 +147,13 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
             raise TypeError(self._kind_message(kinds, compute))
         backend = backend_for(arrays[0].device)
         made = backend.plan_for(formula.hoisted, kinds, compute)
-        has_numbers = len(arrays) < len(kinds)
+        exponent = kinds[1] if self.name == "pow" else None
+        is_checked = len(arrays) < len(kinds) or (isinstance(exponent, Layout) and exponent.dtype.kind == "i")
         plan = Plan(
             made.call,
             made.layouts,
             formula.result != "bool" and compute.kind == "f",
-            compute if has_numbers and compute.kind in "iu" else None,
+            compute if is_checked and compute.kind in "iu" else None,
         )
         if len(self._plans) >= _PLANS:
             self._plans.clear()
@@ -196,12 +205,12 @@ def _short_binary(operation: Elementwise, otherwise: Callable) -> Callable:
             return otherwise(x, y)
         if isinstance(y, Tensor):
             plan = plans.get((x._layout, y._layout))
-            if plan is None or len(plan.layouts) > 1:
+            if plan is None or not plan.ordinary:
                 return otherwise(x, y)
             data, y_edge = plan.call(x._data, y._data), y._edge
         else:
             plan = plans.get((x._layout, type(y)))
-            if plan is None or plan.checks is not None or len(plan.layouts) > 1:
+            if plan is None or not plan.ordinary:
                 return otherwise(x, y)
             data, y_edge = plan.call(x._data, y), None
         out = new(Tensor)
@@ -248,7 +257,7 @@ def _short_unary(operation: Elementwise, otherwise: Callable) -> Callable:
 
     def unary(x: Any) -> Any:
         plan = plans.get((x._layout,)) if isinstance(x, Tensor) else None
-        if plan is None or len(plan.layouts) > 1:
+        if plan is None or not plan.ordinary:
             return otherwise(x)
         out = new(Tensor)
         out._data = plan.call(x._data)
@@ -292,13 +301,31 @@ def as_operand(value: Any, name: str) -> Any:
     )
 
 
-def check_numbers(name: str, operands: Sequence[Any], dtype: np.dtype) -> None:
+def check_integers(name: str, operands: Sequence[Any], dtype: np.dtype) -> Sequence[Any]:
+    """The operands, unless the operation is not defined on them: numbers must fit, and powers be natural ones.
+
+    Comparisons answer for any number, as in NumPy 2: one that does not fit compares as the infinity of its sign.
+    """
+    if name == "pow":
+        _check_exponent(operands[1])
     bounds = np.iinfo(dtype)
-    if name == "pow" and not isinstance(operands[1], Tensor) and operands[1] < 0:
-        raise ValueError(f"pow: integers cannot be raised to the negative power {operands[1]}; convert to floats first")
-    for number in operands:
-        if not isinstance(number, Tensor) and not bounds.min <= number <= bounds.max:
-            raise OverflowError(f"{name}: the number {number} is out of bounds for {dtype}")
+    outside = [not isinstance(o, Tensor) and not bounds.min <= o <= bounds.max for o in operands]
+    if not any(outside):
+        return operands
+    if name in _COMPARISONS:
+        return [math.copysign(math.inf, o) if out else o for o, out in zip(operands, outside, strict=True)]
+    raise OverflowError(f"{name}: the number {operands[outside.index(True)]} is out of bounds for {dtype}")
+
+
+def _check_exponent(exponent: Any) -> None:
+    """Raise if the power of integers is negative, anywhere in it: this looks at the elements, and waits for them."""
+    from autograd.ops.reduce import any as any_
+
+    if isinstance(exponent, Tensor):
+        if exponent.dtype.kind == "i" and any_(OPERATIONS["less"](exponent, 0)):
+            raise ValueError("pow: integers cannot be raised to negative powers, and some exponents are; convert to floats first")
+    elif exponent < 0:
+        raise ValueError(f"pow: integers cannot be raised to the negative power {exponent}; convert to floats first")
 
 
 # --- the table -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 
 from autograd.mode import grad_mode
 from autograd.ops.base import Operation
-from autograd.ops.inplace import check_may_record, count_change
+from autograd.ops.inplace import check_may_record, count_change, move_to
 from autograd.tensor import Tensor
 from kernels import backend_for
 
@@ -137,7 +137,7 @@ def setitem(x: Tensor, key: Any, values: Any) -> None:
     before = Tensor.__new__(Tensor)
     before._data, before._layout, before._edge, before._version = x._data, x._layout, x._edge, None
     if recording:
-        x._edge = SetItem.apply(before, given, key=place)._edge
+        move_to(x, SetItem.apply(before, given, key=place)._edge)
     else:
         view = _as_array_view(x._data[place], x._data, place)
         if not view.flags.writeable:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd.graph import Leaf
+from autograd.graph import Leaf, Node
 from autograd.mode import anomaly_mode, grad_mode
 from autograd.ops.derivative import ElementwiseNode
-from autograd.ops.elementwise import Elementwise, as_operand, check_numbers
+from autograd.ops.elementwise import Elementwise, as_operand, check_integers
 from autograd.tensor import Tensor, Version, tensor_of
 from kernels import backend_for, formulas
 from kernels.layout import Layout
@@ -65,16 +65,25 @@ def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **para
         if isinstance(node, ElementwiseNode) and (anomaly_mode.get() or any(s is before for s in node.saved or ())):
             before._data = backend.copy(before._data)
         backend.copy(result._data, out=target._data)
-        target._edge = node
+        move_to(target, node)
     else:
         if plan.checks is not None:
-            check_numbers(name, (target, *others), plan.checks)
+            check_integers(operation.name, (target, *others), plan.checks)
         data = [o._data if isinstance(o, Tensor) else o for o in (target, *others)]
         backend.apply(operation.formula, *data, out=target._data, dtype=target.dtype, **parameters)
     count_change(target)
     if recording and isinstance(target._edge, ElementwiseNode) and target._edge.recipe.saves_output:
         target._edge.keep_outputs((target,))
     return target
+
+
+def move_to(target: Tensor, node: Node | None) -> None:
+    """Make the node that overwrites the tensor the one that stands for it: `retain_grad` and its `.grad` come along."""
+    before, target._edge = target._edge, node
+    if before is not None and before.extra is not None and before.extra.retain and node is not None:
+        extra = node.more()
+        extra.retain, extra.grad = True, before.extra.grad
+        before.extra.retain, before.extra.grad = False, None
 
 
 def count_change(tensor: Tensor) -> None:

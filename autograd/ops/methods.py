@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,18 @@ def _named_in_place(operation: Elementwise) -> Callable:
         return update_in_place(operation, self, *others)
 
     method.__doc__ = f"{operation.name} in the tensor's own memory; see update_in_place."
+    return method
+
+
+def _reduction(function: Callable) -> Callable:
+    """The function as a method, which np.sum(x), np.max(x) and the like call with out=None."""
+
+    @functools.wraps(function)
+    def method(self, *places, out=None, **options):
+        if out is not None:
+            raise TypeError(f"{function.__name__}: tensors have no out=; use the result, or y.copy_(x.{function.__name__}())")
+        return function(self, *places, **options)
+
     return method
 
 
@@ -182,8 +195,11 @@ def bind() -> None:
 
 def _bind_functions() -> None:
     for function in (
-        reduce.sum, reduce.mean, reduce.prod, reduce.max, reduce.min, reduce.var, reduce.std, reduce.argmax, reduce.argmin,
-        reduce.any, reduce.all, reduce.logsumexp, reduce.norm, shape.reshape, shape.transpose, shape.permute_dims,
+        reduce.sum, reduce.mean, reduce.prod, reduce.max, reduce.min, reduce.any, reduce.all, reduce.argmax, reduce.argmin,
+    ):  # fmt: skip
+        setattr(Tensor, function.__name__, _reduction(function))
+    for function in (
+        reduce.var, reduce.std, reduce.logsumexp, reduce.norm, shape.reshape, shape.transpose, shape.permute_dims,
         shape.swapaxes, shape.moveaxis, shape.expand_dims, shape.squeeze, shape.flatten, shape.ravel, shape.broadcast_to,
         shape.expand, shape.split, shape.flip, conversion.astype, conversion.clone, conversion.numpy, conversion.item,
         conversion.tolist, creation.to, linalg.matmul, linalg.dot, nn_ops.softmax, nn_ops.log_softmax, clip,

@@ -175,10 +175,13 @@ class CrossEntropyBackward(Operation):
         p = softmax(logits, axis=-1)
         scale = self._row_scale(logits)
         weighted = upstream * p
-        return expand_dims(grad * scale, -1) * (weighted - p * sum(weighted, axis=-1, keepdims=True))
+        # Where all rows are ignored, the upstream gradient of a mean is 1 / 0; ignored rows give 0 all the same.
+        ignored = ew.equal(wrap(self.targets), self.options.get("ignore_index", -100))
+        factor = ew.where(ignored, 0.0, grad * scale)
+        return expand_dims(factor, -1) * (weighted - p * sum(weighted, axis=-1, keepdims=True))
 
     def _row_scale(self, logits):
-        """The factor of the softmax in each row's slope: the sum of its (weighted, smoothed) target distribution."""
+        """The factor of the softmax in each row's slope, if not ignored: the sum of its (weighted, smoothed) targets."""
         weight, smoothing = self.options.get("weight"), self.options.get("label_smoothing", 0.0)
         _, _, own = self.backend.cross_entropy(  # each row's own weight, 0 where it is ignored
             logits._data, self.targets, weight, self.options.get("ignore_index", -100)
@@ -186,9 +189,7 @@ class CrossEntropyBackward(Operation):
         own = wrap(own)
         if weight is None:
             return own
-        spread = mean(wrap(weight))
-        ignored = ew.equal(wrap(self.targets), self.options.get("ignore_index", -100))
-        return ew.where(ignored, 0.0, own * (1 - smoothing) + spread * smoothing)
+        return own * (1 - smoothing) + mean(wrap(weight)) * smoothing
 
 
 # --- functions -------------------------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def sum(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = False) 
 
     Args:
         axis: an integer, a tuple of them, or None.
-        dtype: convert to this first.
+        dtype: convert to this first. It comes before `keepdims`, as in NumPy: write `x.sum(0, keepdims=True)`.
         keepdims: keep the reduced axes with size 1.
 
     >>> import autograd as ag

@@ -13,7 +13,7 @@ from typing import Any
 from autograd import dtypes
 from autograd.graph import Leaf
 from autograd.ops.inplace import count_change
-from autograd.tensor import Tensor, Version, share_version
+from autograd.tensor import Tensor, Version, leaf_of, share_version
 from kernels import backend_for
 from kernels.formula import Formula
 from kernels.layout import covers, layout_of
@@ -144,20 +144,25 @@ def move(tensor: Tensor, dtype: Any = None, device: str | None = None) -> None:
     tensor._version = Version()  # the old memory keeps the old counter, with those who share it
     tensor._version.count = changes
     count_change(tensor)
-    if tensor._edge is not None:
-        extra, tensor._edge = tensor._edge.extra, Leaf(tensor._layout, tensor)
-        tensor._edge.extra = extra
+    before = leaf_of(tensor)
+    if before is not None:
+        leaf = Leaf(tensor._layout, tensor)
+        leaf.extra = before.extra
+        if tensor._edge is None:
+            tensor._paused = leaf
+        else:
+            tensor._edge = leaf
         if grad is not None:
             tensor.grad = grad.detach().to(dtype=dtype, device=device)
 
 
 def clear_grad(tensor: Tensor, set_to_none: bool = True) -> None:
     """Forget the gradient of a leaf, or set it to zeros (outside any graph) in its own memory."""
-    edge = tensor._edge
-    if type(edge) is Leaf and edge.grad is not None:
+    leaf = leaf_of(tensor)
+    if leaf is not None and leaf.grad is not None:
         if set_to_none:
-            edge.grad = None
+            leaf.grad = None
         else:
-            if edge.grad._edge is not None:
-                edge.grad = edge.grad.detach()
-            edge.grad.zero_()
+            if leaf.grad._edge is not None:
+                leaf.grad = leaf.grad.detach()
+            leaf.grad.zero_()

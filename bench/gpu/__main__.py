@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"bench.gpu: no GPU can be used here: {why}.", file=sys.stderr)
             print("With --rehearse everything is gone through in the simulator, without times.", file=sys.stderr)
             return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside is interrupted: processes of ours end, too
     from bench.gpu import hardware_tests, supervisor, worker
 
     begin = time.monotonic()

@@ -9,7 +9,7 @@ import numpy as np
 from bench.gpu.contest import Bench, Case, Work, normal
 from bench.gpu.report import Row
 
-COPIES = tuple(1 << power for power in range(21, 32, 2))
+COPIES = tuple(1 << power for power in range(21, 32))  # all that `Bench.copy_rate` asks for
 # What PyTorch calls the operands, and whether its tf32 mode is on.
 PRECISIONS = {"float32": (None, False), "tf32": (None, True), "bfloat16": ("bfloat16", False), "float16": ("float16", False)}
 SIDE = 8192

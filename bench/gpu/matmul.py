@@ -118,5 +118,17 @@ def ladder_cases(bench: Bench) -> list[Case]:
 
 
 def rung_work(bench: Bench, rung: Any, side: int) -> Work:
-    """One rung's product of square matrices."""
-    return product(bench, "float32", (side, side), (side, side), "", False)
+    """One rung's product of square matrices, next to PyTorch's in the same precision."""
+    precision = "tf32" if rung.units > 100 else "float32"
+    work = product(bench, precision, (side, side), (side, side), "", False)
+    hosts = [normal((side, side), seed=seed) for seed in range(2)]
+    operands = bench.rotated(work.sets, *hosts, of=["ours"])["ours"]
+    out = [bench.kernels.empty((side, side), np.float32) for _ in operands]
+
+    def ours(i: int) -> Any:
+        rung.multiply(*operands[i], out[i])
+        return out[i]
+
+    work.contenders["ours"] = ours
+    work.note = rung.idea
+    return work

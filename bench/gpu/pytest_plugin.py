@@ -31,8 +31,13 @@ def events(path: Path) -> list[dict[str, Any]]:
     """What is in a file so far; a line that is being written is left out."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-    return [json.loads(line) for line in lines]
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+        try:
+            found.append(json.loads(line))
+        except ValueError:  # the process was ended while it wrote this
+            continue
+    return found
 
 
 class Plugin:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -121,15 +122,24 @@ class Report:
         self.rows: list[Row] = []
         self.tests: dict[str, Any] = {}
         self.sanitizer: list[dict[str, Any]] = []
+        self.seconds: dict[str, float] = {}  # that each part took, with compiling and checking
         self.finished = False
+        self._last = time.monotonic()
 
     @property
     def name(self) -> str:
         """The files' name; a rehearsal never overwrites results."""
         return "rehearsal" if self.rehearsal else "results"
 
+    def spent(self, part: str) -> None:
+        """What has passed since the last call was spent on this part."""
+        now = time.monotonic()
+        self.seconds[part] = round(self.seconds.get(part, 0.0) + now - self._last, 1)
+        self._last = now
+
     def add(self, row: Row) -> None:
         """Take a row, and write everything."""
+        self.spent(row.part)
         if self.rehearsal:  # whatever was taken: a simulator's time is nobody's business
             row.times, row.rate, row.fraction, row.of_peak, row.ratios = {}, None, None, None, {}
             row.targets = [Target(t.kind, t.at_least) for t in row.targets]
@@ -150,6 +160,7 @@ class Report:
             "rehearsal": self.rehearsal,
             "finished": self.finished,
             "machine": self.machine,
+            "seconds": self.seconds,
             "tests": self.tests,
             "sanitizer": self.sanitizer,
             "rows": [row.as_dict() for row in self.rows],
@@ -184,7 +195,9 @@ class Report:
             f"* rows: {', '.join(f'{n} {status}' for status, n in counts.items()) or 'none'}",
             f"* targets: met in {met} rows of {len(judged)}, missed in {len(missed)}, unknown in the others",
         ]
-        lines += [f"  * missed: {row.id}: {_reached(row)}" for row in missed]
+        if self.seconds:
+            lines.append(f"* seconds spent: {', '.join(f'{part} {seconds:.0f}' for part, seconds in self.seconds.items())}")
+        lines += [f"* missed: {row.id}: {_reached(row)}" for row in missed]
         lines += [f"* failed: {row.id}: {row.note}" for row in self.rows if row.status == FAILED]
         return "\n".join(lines)
 

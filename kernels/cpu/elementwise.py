@@ -195,8 +195,9 @@ def apply(
         they share another.
 
     Raises:
-        TypeError: the formula is not defined on the dtype, or an operand or parameter is missing.
-        ValueError: the shapes do not broadcast, or `out` has the wrong shape or dtype.
+        TypeError: the formula is not defined on the dtype, an operand or parameter is missing, or the result would lose its
+            kind in `out` (floats in integers, numbers in bools).
+        ValueError: the shapes do not broadcast, or `out` has the wrong shape.
 
     >>> import numpy as np
     >>> from kernels import cpu, formulas
@@ -233,7 +234,7 @@ def _into(formula, operands, sources, compute, values, out) -> Any:
     """Write the results into existing arrays."""
     outputs = out if isinstance(out, tuple) else (out,)
     shape = broadcast_shapes(formula.name, *[s.shape for s in sources if isinstance(s, Layout)])
-    check_outputs(formula, outputs, shape)
+    check_outputs(formula, outputs, shape, compute)
     if [o for o in outputs if not (o.flags.aligned and o.dtype.isnative)]:
         raise ValueError(f"{formula.name}: out must be aligned and in native byte order; take a fresh array and copy from it")
     aliases = tuple([overwritten(o, operands) for o in outputs])

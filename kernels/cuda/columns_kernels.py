@@ -4,6 +4,8 @@ A block holds THREADS // GROUP columns; the GROUP threads of a column take its e
 Columns are numbered through all outer indices.
 """
 
+from collections.abc import Callable
+
 from kernels.cuda.compiler import inlined
 from kernels.cuda.rows_kernels import finite_shift, maximum_of, narrowed, widened
 
@@ -48,30 +50,36 @@ def store_part(values, place, start, step, left, lane):
 
 
 @inlined
-def group_maximum(value, scratch, slot):
-    """The largest value of the column, in all its threads. Each `slot` (0, 1, ...) of `scratch` serves one call."""
-    if GROUP > 1:
-        thread = int32(cuda.threadIdx.x)
-        scratch[slot * THREADS + thread] = value
-        cuda.syncthreads()
-        for k in range(GROUP):
-            value = maximum(value, scratch[slot * THREADS + k * (THREADS // GROUP) + thread % (THREADS // GROUP)])
+def alone(value, scratch, slot):
+    """The maximum or sum of a group of one thread."""
     return value
 
 
 @inlined
-def group_sum(value, scratch, slot):
-    """The sum of the values of the column, the same bits in all its threads; `slot` as above."""
-    if GROUP > 1:
-        thread = int32(cuda.threadIdx.x)
-        scratch[slot * THREADS + thread] = value
-        cuda.syncthreads()
-        value = T(0)
-        for k in range(GROUP):
-            value += scratch[slot * THREADS + k * (THREADS // GROUP) + thread % (THREADS // GROUP)]
+def column_maximum(value, scratch, slot):
+    """The largest value of the column, in all its threads. Each `slot` (0, 1, ...) of `scratch` serves one call."""
+    thread = int32(cuda.threadIdx.x)
+    scratch[slot * THREADS + thread] = value
+    cuda.syncthreads()
+    for k in range(GROUP):
+        value = maximum(value, scratch[slot * THREADS + k * (THREADS // GROUP) + thread % (THREADS // GROUP)])
     return value
 
 
-COLUMNS = [
-    widened, narrowed, item_of, lane_of, first_of, load_part, store_part, maximum_of, group_maximum, group_sum, finite_shift,
-]  # fmt: skip
+@inlined
+def column_sum(value, scratch, slot):
+    """The sum of the values of the column, the same bits in all its threads; `slot` as above."""
+    thread = int32(cuda.threadIdx.x)
+    scratch[slot * THREADS + thread] = value
+    cuda.syncthreads()
+    value = T(0)
+    for k in range(GROUP):
+        value += scratch[slot * THREADS + k * (THREADS // GROUP) + thread % (THREADS // GROUP)]
+    return value
+
+
+def columns(group: int) -> dict[str, Callable]:
+    """The functions by the names that bodies call them, for groups of so many threads."""
+    common = (widened, narrowed, item_of, lane_of, first_of, load_part, store_part, maximum_of, finite_shift)
+    together = dict(group_maximum=column_maximum, group_sum=column_sum)
+    return {f.__name__: f for f in common} | (dict(group_maximum=alone, group_sum=alone) if group == 1 else together)

@@ -135,10 +135,16 @@ class _Form:
         """(kernel, blocks, parts of a row that have a block each) for logits and results at these addresses."""
         form = self.forms[places % VECTOR_BYTES == 0]
         parts = 1
-        if template is cross_entropy_gradient_rows and not form.one_batch:
-            parts = -(-self.classes // (form.group * form.elements))
+        if template is cross_entropy_gradient_rows:
+            form = _without_sums(form)
+            parts = 1 if form.one_batch else -(-self.classes // (form.group * form.elements))
         kernel = _kernel(template, self.dtype, form, weight is not None, smoothing != 0)
         return kernel, form.grid(self.rows) * parts, parts
+
+
+def _without_sums(form: Form) -> Form:
+    """The form for what needs no sum over the row: parts of a row that is longer than a warp's may go to any block."""
+    return form if form.group <= 32 else Form(256, 256, form.elements, form.width, False)
 
 
 def _kernel(template: Any, dtype: np.dtype, form: Form, weighted: bool, smoothed: bool) -> Kernel:
@@ -220,7 +226,9 @@ def _variants() -> list[Callable[[], Kernel]]:
             ("f4", 10, False, 0), ("f4", 1000, True, 0), ("f4", 1000, True, 3), ("f4", 50257, False, 0),
             ("f4", 50304, True, 0), ("f4", 50257, False, 3), ("f8", 1000, True, 2),
         ]:  # fmt: skip
-            key = template, np.dtype(dtype), row_form(classes, np.dtype(dtype), vector), bool(options & 1), bool(options & 2)
+            form = row_form(classes, np.dtype(dtype), vector)
+            form = form if template is cross_entropy_rows else _without_sums(form)
+            key = template, np.dtype(dtype), form, bool(options & 1), bool(options & 2)
             made.append(lambda k=key: _kernel(*k))
     form = Form(256, 256, 4, 1, False)
     made.append(lambda: sum_of_vector.specialised(np.dtype("f4"), **form.constants))
@@ -228,4 +236,7 @@ def _variants() -> list[Callable[[], Kernel]]:
 
 
 VARIANTS = _variants()
-PROMISES = {"cross_entropy_rows": ("LDG.E", "SHFL", "MUFU.EX2"), "cross_entropy_gradient_rows": ("MUFU.EX2",)}
+PROMISES: dict[str, tuple[str, ...]] = {
+    "cross_entropy_rows[float32*_WIDTH4_*": ("LDG.E.128", "SHFL.BFLY", "MUFU.EX2"),
+    "cross_entropy_gradient_rows[float32*_WIDTH4_*": ("LDG.E.128", "STG.E.128", "MUFU.EX2"),
+}

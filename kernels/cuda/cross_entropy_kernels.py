@@ -5,7 +5,7 @@ class weights and label smoothing; with both, `weight_total` is their sum.
 """
 
 from kernels.cuda.row_form import RowTemplate
-from kernels.cuda.rows_kernels import ROWS
+from kernels.cuda.rows_kernels import rows
 
 # ruff: noqa: F821  (cuda, types, functions and numbers in capitals are names of the generated module)
 
@@ -151,8 +151,8 @@ def _sum_of_vector(vector: "S*", out: "S*", length: "int64"):
         out[0] = total
 
 
-cross_entropy_rows = RowTemplate(_cross_entropy, ROWS, "cross_entropy_rows", WEIGHTED=0, SMOOTHED=0, ONE_BATCH=1)
+cross_entropy_rows = RowTemplate(_cross_entropy, rows, "cross_entropy_rows", WEIGHTED=0, SMOOTHED=0, ONE_BATCH=1)
 cross_entropy_gradient_rows = RowTemplate(
-    _cross_entropy_gradient, ROWS, "cross_entropy_gradient_rows", WEIGHTED=0, SMOOTHED=0, ONE_BATCH=1
+    _cross_entropy_gradient, rows, "cross_entropy_gradient_rows", WEIGHTED=0, SMOOTHED=0, ONE_BATCH=1
 )
-sum_of_vector = RowTemplate(_sum_of_vector, ROWS, "sum_of_vector")
+sum_of_vector = RowTemplate(_sum_of_vector, rows, "sum_of_vector")

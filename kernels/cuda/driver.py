@@ -57,9 +57,8 @@ def why_absent() -> str:
 def _missing() -> str:
     if not _installed("numba_cuda") or not _installed("cuda.core"):
         return f"numba-cuda is not installed: {INSTALL}"
-    from cuda.bindings import driver
-
     try:
+        driver = cuda_driver()
         (status,) = driver.cuInit(0)
         if int(status) == 0:
             status, count = driver.cuDeviceGetCount()
@@ -83,9 +82,7 @@ def compiler_available() -> bool:
     if not _installed("numba_cuda") or not _installed("cuda.core"):
         return False
     try:
-        from cuda.core import Linker  # noqa: F401
-
-        return numba_cuda() is not None
+        return cuda_core().Linker is not None and numba_cuda() is not None
     except Exception:
         return False
 
@@ -104,6 +101,16 @@ def numba_cuda() -> Any:
     if getattr(cuda, "implementation", "") != "NVIDIA":
         raise ImportError(f"numba.cuda is numba's own, not NVIDIA's numba-cuda: {INSTALL}")
     return cuda
+
+
+def cuda_core() -> Any:
+    """The module cuda.core: devices, streams, linking and launches."""
+    return import_module("cuda.core")
+
+
+def cuda_driver() -> Any:
+    """The module cuda.bindings.driver: the driver's own functions."""
+    return import_module("cuda.bindings.driver")
 
 
 def extending() -> Any:

@@ -303,7 +303,7 @@ def _into(formula, operands, sources, compute, values, out) -> Any:
     """Write the results into existing arrays."""
     outputs = out if isinstance(out, tuple) else (out,)
     shape = broadcast_shapes(formula.name, *[s.shape for s in sources if isinstance(s, Layout)])
-    check_outputs(formula, outputs, shape)
+    check_outputs(formula, outputs, shape, compute)
     aliases = tuple([overwritten(o, operands) for o in outputs])
     for result, alias in zip(outputs, aliases, strict=True):
         for k, operand in enumerate(operands):

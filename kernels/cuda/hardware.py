@@ -137,6 +137,7 @@ class HardwareRuntime(Runtime):
 
     def synchronize(self, device: int) -> None:
         self.enter(device)
+        self.keeper.settle()  # what is held now waits only for what this waits for, too
         self._finish(self.devices[device], device)
         self.keeper.settle()
 

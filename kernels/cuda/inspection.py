@@ -47,8 +47,8 @@ def offline(cc: Capability, contract: bool = True) -> Iterator[None]:
     capability. And it has no argument for what NVVM calls "fma": without `contract`, a*b + c stays two instructions.
     """
     cuda = driver.numba_cuda()
-    dispatcher = import_module(f"{cuda.__name__}.dispatcher")
-    nvvm = import_module(f"{cuda.__name__}.cudadrv.nvvm")
+    dispatcher: Any = import_module(f"{cuda.__name__}.dispatcher")
+    nvvm: Any = import_module(f"{cuda.__name__}.cudadrv.nvvm")
     with _lock:
         current_device, compile_ir = dispatcher.get_current_device, nvvm.compile_ir
         dispatcher.get_current_device = lambda: _Device(cc)
@@ -119,10 +119,10 @@ def link(ptx: str, arch: str = "sm_90") -> tuple[bytes, Report]:
     Raises:
         RuntimeError: ptxas refuses the PTX; its message follows.
     """
-    from cuda.core import Linker, LinkerOptions, ObjectCode
+    core = driver.cuda_core()
 
     try:
-        linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=LinkerOptions(arch=arch, ptxas_options=["-v"]))
+        linker = core.Linker(core.ObjectCode.from_ptx(ptx.encode()), options=core.LinkerOptions(arch=arch, ptxas_options=["-v"]))
         cubin = bytes(linker.link("cubin").code)
     except Exception as error:  # whose message ends with ptxas's own
         raise RuntimeError(f"ptxas does not accept this PTX for {arch}:\n{error}") from error

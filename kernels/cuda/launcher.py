@@ -114,7 +114,7 @@ class Prepared:
                 self.loaded[device] = self._load(device)
             native = self.loaded[device]
             if native is None:
-                found = (self._by_numba, (grid, shared_bytes), self._dispatcher(device))
+                found = (self._by_numba, (device, grid, shared_bytes), self._dispatcher(device))
             else:
                 if shared_bytes > self.shared.get(device, _SHARED):
                     self.shared[device] = _allow_shared(native, device)
@@ -149,10 +149,11 @@ class Prepared:
             self.kernel._loaded["dispatcher", device] = found
         return found
 
-    def _by_numba(self, stream: Any, options: tuple[Grid, int], dispatcher: Any, *given: Any) -> None:
+    def _by_numba(self, stream: Any, options: tuple[int, Grid, int], dispatcher: Any, *given: Any) -> None:
         from kernels.cuda.driver import numba_cuda
 
-        grid, shared_bytes = options
+        device, grid, shared_bytes = options
+        self.launcher.runtime.enter(device)  # numba.cuda looks at the thread's device
         values = [value.item() if isinstance(value, np.generic) else value for value in given]
         dispatcher[grid, self.kernel.threads, numba_cuda().external_stream(int(stream.handle)), shared_bytes](*values)
 

@@ -17,7 +17,8 @@ A kernel's text is completed when it is specialised: `widened` turns what is in 
 from kernels.cuda.unrolling import unrolled, unrolled_kernel
 from kernels.template import inlined
 
-# ruff: noqa: F821  (cuda, types, functions and numbers in capitals are names of the generated module)
+# ruff: noqa: F821, SIM102  (cuda, types, functions and numbers in capitals are names of the generated module)
+# pyright: reportUndefinedVariable=false
 
 # --- the register tile ------------------------------------------------------------------------------------------------
 
@@ -174,7 +175,7 @@ def matmul_tile(
             here = uint32(min(end - begin, int64(TILE_K)))
             fetch_a(a, a_at, a_line, extent_m, here, thread, staged_a)
             fetch_b(b, b_at, b_line, extent_n, here, thread, staged_b)
-        for g in unrolled(TILE_K // VECTOR):
+        for g in STEPS(TILE_K // VECTOR):
             swizzle_a = uint32(g) * uint32(SWIZZLE * A_ALONG)
             swizzle_b = uint32(g) * uint32(SWIZZLE * B_ALONG)
             a_line0 = base + uint32(g) * uint32(VECTOR * TILE_M)
@@ -206,15 +207,16 @@ def matmul_tile(
             if BIAS:
                 if column + uint32(e) < extent_n:
                     right[h * VECTOR + e] = bias[column0 + int64(column) + int64(e)]
+    # With a long activation the loop over rows stays a loop. So that every sum has a fixed register nevertheless, the rows
+    # move up: the one that is finished is always the first. Where the compiler unrolls the loop that costs nothing.
     for i in range(GROUPS * VECTOR):
         row = own_row + uint32(i // VECTOR * 4 * VECTOR + i % VECTOR)
         if row < extent_m:
             line = to + int64(row) * columns
-            for h in range(GROUPS):
+            for h in unrolled(GROUPS):
                 column = own_column + uint32(h * 8 * VECTOR)
-                for e in range(VECTOR):
-                    j = h * VECTOR + e
-                    left[e] = activated(sums[i * GROUPS * VECTOR + h * VECTOR + e] + right[h * VECTOR + e])
+                for e in unrolled(VECTOR):
+                    left[e] = activated(sums[h * VECTOR + e] + right[h * VECTOR + e])
                 if OUT_WIDTH == 4:
                     if column < extent_n:
                         store4(out, line + int64(column), (left[0], left[1], left[2], left[3]))
@@ -222,9 +224,11 @@ def matmul_tile(
                     if column < extent_n:
                         store2(out, line + int64(column), (left[0], left[1]))
                 else:
-                    for e in range(VECTOR):
+                    for e in unrolled(VECTOR):
                         if column + uint32(e) < extent_n:
                             out[line + int64(column) + int64(e)] = left[e]
+        for n in unrolled(SUMS - GROUPS * VECTOR):
+            sums[n] = sums[n + GROUPS * VECTOR]
 
 
 # --- a matrix times a vector ------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from kernels.cuda.unrolling import unrolled, unrolled_kernel
 from kernels.template import inlined
 
 # ruff: noqa: F821  (cuda, types, functions and numbers in capitals are names of the generated module)
+# pyright: reportUndefinedVariable=false
 
 
 @inlined
@@ -62,7 +63,8 @@ def fragment_a(tiles, base, first, k, lane):
     if ALONG:
         position = first + matrix % uint32(2) * uint32(8) + lane % uint32(8)
         piece = uint32(2 * k) + matrix // uint32(2)
-        return ldmatrix_x4(tiles, base + position * uint32(TILE_K) + (piece ^ (position // uint32(2) % uint32(4))) * uint32(CHUNK))
+        twisted = piece ^ (position // uint32(2) % uint32(4))
+        return ldmatrix_x4(tiles, base + position * uint32(TILE_K) + twisted * uint32(CHUNK))
     elif CHUNK == 8:
         step = uint32(16 * k) + matrix // uint32(2) * uint32(8) + lane % uint32(8)
         piece = first // uint32(8) + matrix % uint32(2)
@@ -88,7 +90,8 @@ def fragment_b(tiles, base, first, k, lane):
     if ALONG:
         position = first + matrix // uint32(2) * uint32(8) + lane % uint32(8)
         piece = uint32(2 * k) + matrix % uint32(2)
-        return ldmatrix_x4(tiles, base + position * uint32(TILE_K) + (piece ^ (position // uint32(2) % uint32(4))) * uint32(CHUNK))
+        twisted = piece ^ (position // uint32(2) % uint32(4))
+        return ldmatrix_x4(tiles, base + position * uint32(TILE_K) + twisted * uint32(CHUNK))
     elif CHUNK == 8:
         step = uint32(16 * k) + matrix % uint32(2) * uint32(8) + lane % uint32(8)
         piece = first // uint32(8) + matrix // uint32(2)
@@ -243,27 +246,29 @@ def matmul_tensor(
             fill = uint32(0)
 
     to = int64(cuda.blockIdx.y) * part + (int64(batch) * rows + row0) * columns + column0
-    for j in range(WARP_N // 8):
-        column = warp_column + uint32(j * 8) + lane % uint32(4) * uint32(2)
-        bias0 = R(0)
-        bias1 = R(0)
-        if BIAS:
-            if column < extent_n:
-                bias0 = widened(bias[column0 + int64(column)])
-            if column + uint32(1) < extent_n:
-                bias1 = widened(bias[column0 + int64(column) + int64(1)])
-        for i in range(WARP_M // 8):
-            row = warp_row + uint32(i * 8) + lane // uint32(4)
-            o = i // 2 * (WARP_N // 2) + j * 4 + i % 2 * 2
-            if row < extent_m:
-                at = to + int64(row) * columns + int64(column)
-                value0 = narrowed(activated(sums[o] + bias0))
-                value1 = narrowed(activated(sums[o + 1] + bias1))
-                if OUT_WIDTH == 2:
-                    if column < extent_n:
-                        store2(out, at, (value0, value1))
-                else:
-                    if column < extent_n:
-                        out[at] = value0
-                    if column + uint32(1) < extent_n:
-                        out[at + int64(1)] = value1
+    for i in range(WARP_M // 16):  # the sums move up, as in `matmul_tile`
+        row = warp_row + uint32(i * 16) + lane // uint32(4)
+        for j in unrolled(WARP_N // 8):
+            column = warp_column + uint32(j * 8) + lane % uint32(4) * uint32(2)
+            bias0 = R(0)
+            bias1 = R(0)
+            if BIAS:
+                if column < extent_n:
+                    bias0 = widened(bias[column0 + int64(column)])
+                if column + uint32(1) < extent_n:
+                    bias1 = widened(bias[column0 + int64(column) + int64(1)])
+            for half in unrolled(2):
+                value0 = narrowed(activated(sums[j * 4 + 2 * half] + bias0))
+                value1 = narrowed(activated(sums[j * 4 + 2 * half + 1] + bias1))
+                if row + uint32(8 * half) < extent_m:
+                    at = to + int64(row + uint32(8 * half)) * columns + int64(column)
+                    if OUT_WIDTH == 2:
+                        if column < extent_n:
+                            store2(out, at, (value0, value1))
+                    else:
+                        if column < extent_n:
+                            out[at] = value0
+                        if column + uint32(1) < extent_n:
+                            out[at + int64(1)] = value1
+        for n in unrolled(SUMS - WARP_N // 2):
+            sums[n] = sums[n + WARP_N // 2]

@@ -117,9 +117,7 @@ def _activation_source(name: str) -> str:
 
 
 @cache
-def tile_kernel(
-    ending: Ending, tile: Tile, a_along: bool, b_along: bool, a_width: int, b_width: int, out_width: int
-) -> Kernel:
+def tile_kernel(ending: Ending, tile: Tile, a_along: bool, b_along: bool, a_width: int, b_width: int, out_width: int) -> Kernel:
     """`matmul_tile` in float32 or float64."""
     dtype = ending.stored
     vector = 16 // np.dtype(dtype).itemsize
@@ -127,6 +125,8 @@ def tile_kernel(
     warps_m = tile.rows // (4 * side)
     threads = 32 * warps_m * (tile.columns // (8 * side))
     swizzle = 32 // (np.dtype(dtype).itemsize // 4) // (tile.steps // vector)
+    for size, width in ((tile.rows, a_width), (tile.columns, b_width)):
+        assert size * tile.steps % (threads * width) == 0 and size // width <= threads, f"{tile}: no whole share per thread"
     constants = {
         "TILE_M": tile.rows, "TILE_N": tile.columns, "TILE_K": tile.steps, "GROUPS": tile.groups, "VECTOR": vector,
         "A_ALONG": int(a_along), "B_ALONG": int(b_along), "A_WIDTH": a_width, "B_WIDTH": b_width, "OUT_WIDTH": out_width,
@@ -143,7 +143,9 @@ def tile_kernel(
             "LOADS": size * tile.steps // threads // width, "THREADS": threads,
         }  # fmt: skip
         helpers += [_copied(f, letter, own) for f in (matmul_kernels.fetch, matmul_kernels.put)]
-    return _built(matmul_kernels.matmul_tile, ending, dtype, threads, constants, derived, helpers, tile.blocks)
+    blocks = tile.blocks if a_width == b_width == vector else 0  # single loads need more registers for their addresses
+    names = {"STEPS": "unrolled" if tile.groups > 1 else "range"}
+    return _built(matmul_kernels.matmul_tile, ending, dtype, threads, constants, derived, helpers, blocks, names)
 
 
 def _copied(function, letter: str, constants: dict[str, int]) -> str:
@@ -184,6 +186,7 @@ def tensor_kernel(
         "A_ALONG": int(a_along), "B_ALONG": int(b_along), "A_ASYNC": int(a_async), "B_ASYNC": int(b_async),
         "OUT_WIDTH": out_width, "BIAS": int(ending.bias),
     }  # fmt: skip
+    assert min(tile.rows, tile.columns) * tile.steps % (threads * chunk) == 0, f"{tile}: no whole share per thread"
     stage = (tile.rows + tile.columns) * tile.steps
     derived = {
         "TILE_K": tile.steps, "CHUNK": chunk, "STAGES": STAGES, "STAGE": stage, "SHARED": STAGES * stage,
@@ -202,9 +205,7 @@ def tensor_kernel(
         helpers += [copying, written_out(plain_source(fragment), own)]
     product = {"float32": "mma_tf32", "float16": "mma_f16", "bfloat16": "mma_bf16"}[ending.stored]
     names = {"MMA": product, "WAIT": f"cp_async_wait{STAGES - 2}"}
-    return _built(
-        matmul_tensor.matmul_tensor, ending, "float32", threads, constants, derived, helpers, tile.blocks, names
-    )
+    return _built(matmul_tensor.matmul_tensor, ending, "float32", threads, constants, derived, helpers, tile.blocks, names)
 
 
 # --- vectors, integers, and the sum of parts --------------------------------------------------------------------------
@@ -256,14 +257,17 @@ def _tile(dtype: str, tile: int, along: tuple[bool, bool], vectors: bool = True,
     return lambda: tile_kernel(Ending(dtype, dtype, **ending), TILES[dtype][tile], *along, width, width, width)
 
 
-def _tensor(family: str, dtype: str, tile: int, along: tuple[bool, bool], whole: bool = True, **more: Any) -> Callable[[], Kernel]:
+def _tensor(
+    family: str, dtype: str, tile: int, along: tuple[bool, bool], whole: bool = True, **more: Any
+) -> Callable[[], Kernel]:
     ending, products = Ending(dtype, more.pop("result", dtype), **more), 3 if family == "3xtf32" else 1
     return lambda: tensor_kernel(ending, TENSOR_TILES[family][tile], products, *along, whole, whole, 2 if whole else 1)
 
 
 def _vectors(dtype: str, width: int) -> list[Callable[[], Kernel]]:
     ending = Ending(dtype, dtype)
-    return [lambda: rows_kernel(ending, width, 32), lambda: rows_kernel(ending, width, THREADS), lambda: columns_kernel(ending, width)]
+    made = [lambda lanes=lanes: rows_kernel(ending, width, lanes) for lanes in (32, THREADS)]
+    return [*made, lambda: columns_kernel(ending, width)]
 
 
 VARIANTS: list[Callable[[], Kernel]] = [
@@ -281,7 +285,10 @@ VARIANTS: list[Callable[[], Kernel]] = [
     _tensor("tf32", "float32", 1, (False, True), bias=True, activation="relu"),
     _tensor("3xtf32", "float32", 0, (True, False)),
     _tensor("3xtf32", "float32", 1, (False, True), False),
-    *(make for dtype, width in (("float32", 4), ("float32", 1), ("float64", 2), ("bfloat16", 8)) for make in _vectors(dtype, width)),
+    *_vectors("float32", 4),
+    *_vectors("float32", 1),
+    *_vectors("float64", 2),
+    *_vectors("bfloat16", 8),
     lambda: shared_kernel(Ending("int8", "int8")),
     lambda: shared_kernel(Ending("uint64", "uint64", bias=True)),
     lambda: shared_kernel(Ending("bool", "bool")),

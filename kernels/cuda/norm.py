@@ -1,8 +1,8 @@
 """Layer normalisation and RMS normalisation over the rows of a matrix, forward and backward, on the GPU.
 
 What `kernels.cpu.norm` does; the formula is told there. float32, float64, and float16 and bfloat16, which are calculated in
-float32: what the forward pass saves for the backward one is float32 then. Rows of up to 8192 elements (half as many of
-float64) are read once, forward and backward. Sums over rows run in an order that the shape decides alone, so results have
+float32: what the forward pass saves for the backward one is float32 then. Rows of up to 8192 elements forward, 4096
+backward (half as many of float64), are read once. Sums over rows run in an order that the shape decides alone, so results have
 the same bits every time.
 """
 
@@ -191,8 +191,8 @@ def _variants() -> list[Callable[[], Kernel]]:
     """Kernels for short, middle and long rows."""
     made: list[Callable[[], Kernel]] = []
     for dtype, columns, wide, rms, plain in [
-        ("f4", 10, False, 0, 0), ("f4", 1024, True, 0, 0), ("f4", 1023, False, 0, 0), ("f4", 8192, True, 0, 0),
-        ("f4", 8191, False, 1, 1), ("f4", 32768, True, 0, 0), ("f8", 1000, True, 0, 0), ("f2", 8192, True, 1, 0),
+        ("f4", 10, False, 0, 0), ("f4", 1024, True, 0, 0), ("f4", 1023, False, 0, 0), ("f4", 4096, True, 0, 0),
+        ("f4", 4095, False, 1, 1), ("f4", 32768, True, 0, 0), ("f8", 1000, True, 0, 0), ("f2", 4096, True, 1, 0),
     ]:  # fmt: skip
         key = columns, np.dtype(dtype), wide, bool(rms), not plain
         made.append(lambda k=key, r=rms: _norm_kernel(*k, not r)[0])
@@ -204,4 +204,7 @@ def _variants() -> list[Callable[[], Kernel]]:
 
 
 VARIANTS = _variants()
-PROMISES = {"norm_rows": ("STG.E",), "norm_gradient_rows": ("SHFL", "STG.E")}
+PROMISES: dict[str, tuple[str, ...]] = {
+    "norm_rows[*_WIDTH4_*": ("LDG.E.128", "STG.E.128", "SHFL.BFLY"),
+    "norm_gradient_rows[*_WIDTH4_*": ("LDG.E.128", "STG.E.128", "SHFL.BFLY"),
+}

@@ -8,9 +8,9 @@ weight and bias are sums over rows: each group of threads adds up the rows that 
 sums as a row of `partial`, (2, parts, columns); these are added in a fixed order by `norm_sums`.
 """
 
-from kernels.cuda.columns_kernels import COLUMNS
+from kernels.cuda.columns_kernels import columns
 from kernels.cuda.row_form import RowTemplate
-from kernels.cuda.rows_kernels import ROWS
+from kernels.cuda.rows_kernels import rows
 
 # ruff: noqa: F821  (cuda, types, functions and numbers in capitals are names of the generated module)
 
@@ -258,9 +258,9 @@ def _norm_sums(partial: "T*", out: "S*", items: "int64", columns: "int64", parts
 
 _options = dict(RMS=0, WEIGHTED=1)
 
-norm_rows = RowTemplate(_norm, ROWS, "norm_rows", BIASED=1, **_options)
-norm_long_rows = RowTemplate(_norm_long, ROWS, "norm_long_rows", BIASED=1, **_options)
-norm_gradient_rows = RowTemplate(_norm_gradient, ROWS, "norm_gradient_rows", **_options)
-norm_gradient_long_rows = RowTemplate(_norm_gradient_long, ROWS, "norm_gradient_long_rows", **_options)
-norm_partials = RowTemplate(_norm_partials, ROWS, "norm_partials", RMS=0)
-norm_sums = RowTemplate(_norm_sums, COLUMNS, "norm_sums")
+norm_rows = RowTemplate(_norm, rows, "norm_rows", BIASED=1, **_options)
+norm_long_rows = RowTemplate(_norm_long, rows, "norm_long_rows", BIASED=1, **_options)
+norm_gradient_rows = RowTemplate(_norm_gradient, rows, "norm_gradient_rows", **_options)
+norm_gradient_long_rows = RowTemplate(_norm_gradient_long, rows, "norm_gradient_long_rows", **_options)
+norm_partials = RowTemplate(_norm_partials, rows, "norm_partials", RMS=0)
+norm_sums = RowTemplate(_norm_sums, columns, "norm_sums")

@@ -6,7 +6,7 @@ up to 16384 (half as many where two arrays, or float64, need the registers). See
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from kernels.cuda.array import BFLOAT16, DeviceArray
 from kernels.cuda.compiler import Kernel, Template
 from kernels.cuda.data import copy
+from kernels.template import names_in, plain_source
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 HALVES = {np.dtype(np.float16): 1, BFLOAT16: 2}
@@ -31,9 +32,10 @@ class RowTemplate(Template):
     Constants: GROUP, ELEMENTS, WIDTH, SCRATCH as a `Form` has them; HALF, which follows from the dtype; and its own.
     """
 
-    def __init__(self, function: Callable, uses: Sequence[Callable | str], name: str, **constants: int) -> None:
+    def __init__(self, function: Callable, helpers: Callable[[int], dict[str, Callable]], name: str, **constants: int) -> None:
         form = {"GROUP": 32, "ELEMENTS": 8, "WIDTH": 1, "SCRATCH": 512}
-        super().__init__(function, 256, uses, name=name, constants=form | constants)
+        super().__init__(function, name=name, constants=form | constants)
+        self._helpers = helpers
 
     def types(self, dtypes: Any) -> dict[str, str]:
         dtype = np.dtype(dtypes)
@@ -41,7 +43,16 @@ class RowTemplate(Template):
         return {"T": compute_dtype(dtype).name, "S": storage}
 
     def _make(self, dtypes: Any, threads: int, constants: dict[str, int]) -> Kernel:
-        return super()._make(dtypes, threads, {**constants, "HALF": HALVES.get(np.dtype(dtypes), 0)})
+        """The kernel with those helpers that it calls, and that fit its groups."""
+        body = plain_source(self.function, self.name)
+        sources, needed = [body], names_in(body)
+        for name, helper in reversed(self._helpers(constants["GROUP"]).items()):
+            if name in needed:
+                sources.append(plain_source(helper, name))
+                needed |= names_in(sources[-1])
+        types = self.types(dtypes)
+        constants = {**constants, "HALF": HALVES.get(np.dtype(dtypes), 0)}
+        return Kernel(self.name, "\n\n".join(reversed(sources)), self.signature(types), types, threads, constants)
 
 
 def compute_dtype(dtype: np.dtype) -> np.dtype:
@@ -101,12 +112,10 @@ def row_form_of_sums(length: int, dtype: np.dtype, vector: bool) -> Form:
     """The form for rows of which a thread holds five arrays of ELEMENTS numbers: two of the row, and sums over rows."""
     item, size = dtype.itemsize, compute_dtype(dtype).itemsize
     width = VECTOR_BYTES // item if vector else 1
-    elements = max(width, 32 // size)
+    elements = max(width, 32 // size)  # twice as many spill on sm_80
     group = _power(-(-length // elements))
     if group <= _WARP:
         return Form(_SMALL_BLOCK, group, elements, width, True)
-    if group > 512 * 4 // size:
-        group, elements = group // 2, elements * 2
     if group <= min(_MOST_THREADS // 2, 512):
         return Form(max(group, 64), max(group, 64), elements, width, True)
     return Form(_SMALL_BLOCK, _SMALL_BLOCK, max(_IN_BLOCK // size, width), width, False)

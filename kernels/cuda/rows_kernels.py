@@ -8,6 +8,8 @@ memory, so that one body serves both.
 Arrays have type S and numbers type T: the same, or S = uint16 and T = float32 where HALF says 1 (float16) or 2 (bfloat16).
 """
 
+from collections.abc import Callable
+
 from kernels.cuda.compiler import inlined
 
 # ruff: noqa: F821  (cuda, types, functions and numbers in capitals are names of the generated module)
@@ -125,57 +127,79 @@ def maximum_of(values):
 
 
 @inlined
-def group_maximum(value, scratch, slot):
-    """The largest value of the group, in all its threads. Each `slot` (0, 1, ...) of `scratch` serves one call."""
+def warp_maximum(value, scratch, slot):
+    """The largest value of the group, a warp or a part of one, in all its threads."""
     for k in range(5):
         if 16 >> k < GROUP:
-            value = maximum(value, cuda.shfl_xor_sync(0xFFFFFFFF, value, 16 >> k))
-    if GROUP > 32:
-        thread = int32(cuda.threadIdx.x)
-        if thread % 32 == 0:
-            scratch[slot * 32 + thread // 32] = value
-        cuda.syncthreads()
-        value = scratch[slot * 32 + thread % 32] if thread % 32 < GROUP // 32 else T(-inf)
-        for k in range(5):
             value = maximum(value, cuda.shfl_xor_sync(0xFFFFFFFF, value, 16 >> k))
     return value
 
 
 @inlined
-def group_sum(value, scratch, slot):
-    """The sum of the values of the group, the same bits in all its threads; `slot` as above."""
+def warp_sum(value, scratch, slot):
+    """The sum of the values of the group, a warp or a part of one; the same bits in all its threads."""
     for k in range(5):
         if 16 >> k < GROUP:
-            value += cuda.shfl_xor_sync(0xFFFFFFFF, value, 16 >> k)
-    if GROUP > 32:
-        thread = int32(cuda.threadIdx.x)
-        if thread % 32 == 0:
-            scratch[slot * 32 + thread // 32] = value
-        cuda.syncthreads()
-        value = scratch[slot * 32 + thread % 32] if thread % 32 < GROUP // 32 else T(0)
-        for k in range(5):
             value += cuda.shfl_xor_sync(0xFFFFFFFF, value, 16 >> k)
     return value
 
 
 @inlined
-def group_sums(first, second, scratch, slot):
-    """Two sums over the group, for one barrier; they take `slot` and the one after it."""
+def warp_sums(first, second, scratch, slot):
+    """Two sums over the group, a warp or a part of one."""
     for k in range(5):
         if 16 >> k < GROUP:
             first += cuda.shfl_xor_sync(0xFFFFFFFF, first, 16 >> k)
             second += cuda.shfl_xor_sync(0xFFFFFFFF, second, 16 >> k)
-    if GROUP > 32:
-        thread = int32(cuda.threadIdx.x)
-        if thread % 32 == 0:
-            scratch[slot * 32 + thread // 32] = first
-            scratch[slot * 32 + 32 + thread // 32] = second
-        cuda.syncthreads()
-        first = scratch[slot * 32 + thread % 32] if thread % 32 < GROUP // 32 else T(0)
-        second = scratch[slot * 32 + 32 + thread % 32] if thread % 32 < GROUP // 32 else T(0)
-        for k in range(5):
-            first += cuda.shfl_xor_sync(0xFFFFFFFF, first, 16 >> k)
-            second += cuda.shfl_xor_sync(0xFFFFFFFF, second, 16 >> k)
+    return first, second
+
+
+@inlined
+def block_maximum(value, scratch, slot):
+    """The largest value of the block, in all its threads. Each `slot` (0, 1, ...) of `scratch` serves one call."""
+    for k in range(5):
+        value = maximum(value, cuda.shfl_xor_sync(0xFFFFFFFF, value, 16 >> k))
+    thread = int32(cuda.threadIdx.x)
+    if thread % 32 == 0:
+        scratch[slot * 32 + thread // 32] = value
+    cuda.syncthreads()
+    value = scratch[slot * 32 + thread % 32] if thread % 32 < GROUP // 32 else T(-inf)
+    for k in range(5):
+        value = maximum(value, cuda.shfl_xor_sync(0xFFFFFFFF, value, 16 >> k))
+    return value
+
+
+@inlined
+def block_sum(value, scratch, slot):
+    """The sum of the values of the block, the same bits in all its threads; `slot` as above."""
+    for k in range(5):
+        value += cuda.shfl_xor_sync(0xFFFFFFFF, value, 16 >> k)
+    thread = int32(cuda.threadIdx.x)
+    if thread % 32 == 0:
+        scratch[slot * 32 + thread // 32] = value
+    cuda.syncthreads()
+    value = scratch[slot * 32 + thread % 32] if thread % 32 < GROUP // 32 else T(0)
+    for k in range(5):
+        value += cuda.shfl_xor_sync(0xFFFFFFFF, value, 16 >> k)
+    return value
+
+
+@inlined
+def block_sums(first, second, scratch, slot):
+    """Two sums over the block, for one barrier; they take `slot` and the one after it."""
+    for k in range(5):
+        first += cuda.shfl_xor_sync(0xFFFFFFFF, first, 16 >> k)
+        second += cuda.shfl_xor_sync(0xFFFFFFFF, second, 16 >> k)
+    thread = int32(cuda.threadIdx.x)
+    if thread % 32 == 0:
+        scratch[slot * 32 + thread // 32] = first
+        scratch[slot * 32 + 32 + thread // 32] = second
+    cuda.syncthreads()
+    first = scratch[slot * 32 + thread % 32] if thread % 32 < GROUP // 32 else T(0)
+    second = scratch[slot * 32 + 32 + thread % 32] if thread % 32 < GROUP // 32 else T(0)
+    for k in range(5):
+        first += cuda.shfl_xor_sync(0xFFFFFFFF, first, 16 >> k)
+        second += cuda.shfl_xor_sync(0xFFFFFFFF, second, 16 >> k)
     return first, second
 
 
@@ -185,7 +209,12 @@ def finite_shift(largest):
     return select(largest == T(-inf), T(0), largest)
 
 
-ROWS = [
-    widened, narrowed, item_of, lane_of, first_of, load_part, store_part, number_of, maximum_of, group_maximum, group_sum,
-    group_sums, finite_shift,
-]  # fmt: skip
+def rows(group: int) -> dict[str, Callable]:
+    """The functions by the names that bodies call them, for groups of so many threads."""
+    common = (
+        widened, narrowed, item_of, lane_of, first_of, load_part, store_part, number_of, maximum_of, finite_shift,
+    )  # fmt: skip
+    together = dict(group_maximum=block_maximum, group_sum=block_sum, group_sums=block_sums)
+    if group <= 32:
+        together = dict(group_maximum=warp_maximum, group_sum=warp_sum, group_sums=warp_sums)
+    return {f.__name__: f for f in common} | together

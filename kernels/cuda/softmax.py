@@ -156,7 +156,8 @@ def _variants() -> list[Callable[[], Kernel]]:
 
 
 VARIANTS = _variants()
-PROMISES = {
-    "softmax_rows": ("LDG.E.128", "STG.E.128", "SHFL"),
-    "softmax_backward_rows": ("LDG.E.128", "STG.E.128", "SHFL"),
+PROMISES: dict[str, tuple[str, ...]] = {
+    "softmax_rows[*_GROUP32_*_WIDTH4_*": ("LDG.E.128", "STG.E.128", "SHFL.BFLY"),
+    "softmax_long_rows[*_WIDTH4_*": ("LDG.E.128", "STG.E.128"),
+    "softmax_backward_rows[*_WIDTH4_*": ("LDG.E.128", "STG.E.128", "SHFL.BFLY"),
 }

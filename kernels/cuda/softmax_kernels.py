@@ -5,9 +5,9 @@ mostly from the L2 cache: a maximum and a sum that follow each other ("online": 
 scaled down), then the results. With LOG the functions are those of log_softmax.
 """
 
-from kernels.cuda.columns_kernels import COLUMNS
+from kernels.cuda.columns_kernels import columns
 from kernels.cuda.row_form import RowTemplate
-from kernels.cuda.rows_kernels import ROWS
+from kernels.cuda.rows_kernels import rows
 
 # ruff: noqa: F821  (cuda, types, functions and numbers in capitals are names of the generated module)
 
@@ -153,11 +153,11 @@ def _softmax_backward_long(
         store_part(values, out, to + begin * inner, inner, left, lane)
 
 
-softmax_rows = RowTemplate(_softmax, ROWS, "softmax_rows", LOG=0)
-softmax_long_rows = RowTemplate(_softmax_long, ROWS, "softmax_long_rows", LOG=0)
-softmax_backward_rows = RowTemplate(_softmax_backward, ROWS, "softmax_backward_rows", LOG=0)
-softmax_backward_long_rows = RowTemplate(_softmax_backward_long, ROWS, "softmax_backward_long_rows", LOG=0)
-softmax_columns = RowTemplate(_softmax, COLUMNS, "softmax_columns", LOG=0)
-softmax_long_columns = RowTemplate(_softmax_long, COLUMNS, "softmax_long_columns", LOG=0)
-softmax_backward_columns = RowTemplate(_softmax_backward, COLUMNS, "softmax_backward_columns", LOG=0)
-softmax_backward_long_columns = RowTemplate(_softmax_backward_long, COLUMNS, "softmax_backward_long_columns", LOG=0)
+softmax_rows = RowTemplate(_softmax, rows, "softmax_rows", LOG=0)
+softmax_long_rows = RowTemplate(_softmax_long, rows, "softmax_long_rows", LOG=0)
+softmax_backward_rows = RowTemplate(_softmax_backward, rows, "softmax_backward_rows", LOG=0)
+softmax_backward_long_rows = RowTemplate(_softmax_backward_long, rows, "softmax_backward_long_rows", LOG=0)
+softmax_columns = RowTemplate(_softmax, columns, "softmax_columns", LOG=0)
+softmax_long_columns = RowTemplate(_softmax_long, columns, "softmax_long_columns", LOG=0)
+softmax_backward_columns = RowTemplate(_softmax_backward, columns, "softmax_backward_columns", LOG=0)
+softmax_backward_long_columns = RowTemplate(_softmax_backward_long, columns, "softmax_backward_long_columns", LOG=0)

@@ -77,8 +77,10 @@ class _Writer:
         return [written for statement in statements for written in self.statement(statement)]
 
     def statement(self, node: ast.stmt) -> list[Any]:
-        if isinstance(node, ast.For) and isinstance(node.iter, ast.Call) and getattr(node.iter.func, "id", "") == "unrolled":
-            return self.loop(node)
+        if isinstance(node, ast.For) and isinstance(node.iter, ast.Call):
+            called = getattr(node.iter.func, "id", "")
+            if self.names.get(called, called) == "unrolled":
+                return self.loop(node)
         if isinstance(node, ast.If):
             decided = self.value(node.test)
             if decided is not None:

@@ -104,6 +104,25 @@ def test_a_container_of_modules_is_refused_with_the_way_out(value):  # T49
         module.layers = value()
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda: {"a": [nn.Linear(2, 2)]},
+        lambda: [1, (2, [nn.Linear(2, 2)])],
+        lambda: ({"a": {"b": [nn.Linear(2, 2)]}},),
+    ],
+)
+def test_modules_in_nested_containers_are_refused_at_any_depth(value):  # T49
+    module = nn.Module()
+    with pytest.raises(TypeError, match=r"inside a list would .* use nn\.ModuleList\(\[\.\.\.\]\), and .* the \w+ around it"):
+        module.layers = value()
+    module.layers = nested = [[]]
+    nested.append(nested)  # a container may hold itself
+    nested[0].append(nn.Parameter(ag.zeros(1)))
+    with pytest.raises(TypeError, match="the parameters inside a list would be neither"):
+        list(module.parameters())
+
+
 def test_modules_appended_to_a_list_later_are_found_when_parameters_are_asked_for():  # T49
     module = nn.Module()
     module.layers = []

@@ -85,12 +85,11 @@ def test_shapes(shapes):
 @pytest.mark.parametrize("left", ["rows", "columns"])
 def test_forms(left, right):
     check(data((20, 12)), data((12, 36), seed=1), forms=(left, right))
-    check(data((12, 20)).T.copy(), data((20, 12), seed=1).T.copy()[:12], forms=(right, left)) if left == "rows" else None
 
 
 @pytest.mark.parametrize("shapes", [
-    ((2, 5, 3), (3, 4)), ((2, 5, 3), (2, 3, 4)), ((3, 1, 5, 3), (2, 3, 4)), ((5, 3), (2, 3, 4)), ((2, 1, 3), (2, 3, 1)),
-    ((2, 3), (4, 3, 5)), ((2, 5, 3), (3,)), ((3,), (2, 3, 4)), ((2, 1, 2, 2, 3), (3, 1, 3, 2)), ((2, 2, 2, 2, 3), (2, 1, 2, 3, 2)),
+    ((2, 5, 3), (3, 4)), ((2, 5, 3), (2, 3, 4)), ((2, 1, 2, 3), (2, 3, 4)), ((2, 3), (2, 3, 4)), ((2, 1, 3), (2, 3, 1)),
+    ((2, 5, 3), (3,)), ((3,), (2, 3, 4)), ((2, 1, 2, 1, 3), (2, 1, 3, 2)),
 ])  # fmt: skip
 def test_batches(shapes):
     check(data(shapes[0]), data(shapes[1], seed=1))
@@ -99,7 +98,7 @@ def test_batches(shapes):
 def test_a_permuted_batch_is_read_in_place():
     """Heads of attention: (batch, time, head, feature) seen as (batch, head, time, feature)."""
     k = cuda()
-    x, y = data((2, 5, 3, 4)), data((2, 6, 3, 4), seed=1)
+    x, y = data((2, 3, 2, 4)), data((2, 6, 2, 4), seed=1)
     q, w = k.from_numpy(x).transpose(0, 2, 1, 3), k.from_numpy(y).transpose(0, 2, 3, 1)
     assert host.plan_for(host.layout_of(q), host.layout_of(w)) is not None
     np.testing.assert_allclose(k.to_numpy(k.matmul(q, w)), x.transpose(0, 2, 1, 3) @ y.transpose(0, 2, 3, 1), rtol=1e-5, atol=1e-5)
@@ -111,7 +110,7 @@ def test_a_batch_of_rows_becomes_one_matrix():
     assert plan._numbers[0] == 20
 
 
-@pytest.mark.parametrize("shape", [(9, 33), (3, 300), (1, 1025), (40, 4)])
+@pytest.mark.parametrize("shape", [(9, 33), (3, 140), (40, 4)])
 @pytest.mark.parametrize("form", ["rows", "columns", "shifted"])
 def test_matrix_and_vector(shape, form):
     matrix, x = data(shape), data(shape[1:], seed=1)
@@ -132,21 +131,34 @@ def test_matrix_and_vector_of_other_floats(dtype):
 # --- the depth in parts -------------------------------------------------------------------------------------------------
 
 
-def test_a_long_depth_is_cut_in_parts():
+@pytest.fixture
+def short_parts(monkeypatch):
+    monkeypatch.setattr(host, "_SHORTEST_PART", 16)
+    host._plans.clear()
+    yield
+    host._plans.clear()
+
+
+@pytest.mark.parametrize("options", [{}, dict(precision="tf32")])
+def test_a_long_depth_is_cut_in_parts(short_parts, options):
     k = cuda()
-    a, b, bias = data((3, 1030)), data((1030, 5), seed=1), data((5,), seed=2)
+    a, b, bias = data((3, 71)), data((71, 5), seed=1), data((5,), seed=2)
     plan = host.plan_for(host.layout_of(k.from_numpy(a)), host.layout_of(k.from_numpy(b)), True)
-    if IS_SIMULATED:
-        assert plan.parts > 1
-    first = check(a, b, bias=bias)
-    np.testing.assert_array_equal(first, check(a, b, bias=bias))
-    check(a, b[:, 0].copy())
+    assert plan.parts == 3 or not IS_SIMULATED
+    unit = UNIT["tf32"] if options else None
+    first = check(a, b, bias=bias, unit=unit, **options)
+    np.testing.assert_array_equal(first, check(a, b, bias=bias, unit=unit, **options))
+
+
+def test_a_long_depth_of_a_vector_is_cut_in_parts(short_parts):
+    for form in ("rows", "columns"):
+        check(data((3, 271)), data((271,), seed=1), forms=(form, "rows"))
 
 
 def test_sums_of_ones_are_exact():
     k = cuda()
-    ones = k.from_numpy(np.ones(50_000, F32))
-    assert k.to_numpy(k.matmul(ones, ones)) == 50_000
+    ones = k.from_numpy(np.ones(9_001, F32))
+    assert k.to_numpy(k.matmul(ones, ones)) == 9_001
 
 
 # --- types --------------------------------------------------------------------------------------------------------------
@@ -164,7 +176,7 @@ def test_integers_and_bool(dtype):
     np.testing.assert_array_equal(k.to_numpy(k.matmul(there(a, "gaps"), there(b, "reversed"))), np.matmul(a, b))
 
 
-@pytest.mark.parametrize("shapes", [((5, 7), (7, 9)), ((66, 40), (40, 33)), ((2, 3, 8), (2, 8, 4))])
+@pytest.mark.parametrize("shapes", [((5, 7), (7, 9)), ((34, 20), (20, 33)), ((2, 3, 8), (2, 8, 4))])
 def test_float64(shapes):
     check(data(shapes[0], F64), data(shapes[1], F64, seed=1), forms=("rows", "columns"))
 
@@ -191,7 +203,7 @@ def test_tensor_cores_for_float32(precision, forms):
 
 
 def test_split_tf32_is_as_accurate_as_float32():
-    a, b = data((32, 64)), data((64, 32), seed=1)
+    a, b = data((32, 48)), data((48, 32), seed=1)
     k, exact = cuda(), a.astype(F64) @ b
     errors = {p: np.abs(k.to_numpy(k.matmul(there(a), there(b), precision=p)) - exact).max() for p in ("float32", "3xtf32", "tf32")}
     assert errors["3xtf32"] <= 2 * errors["float32"] < errors["tf32"] / 50
@@ -223,35 +235,35 @@ def run(kernel, tile, a, b, forms):
 @pytest.mark.parametrize("widths", [(4, 4, 4), (1, 4, 1), (4, 1, 4)])
 @pytest.mark.parametrize("forms", [("rows", "rows"), ("columns", "columns")])
 def test_tiles_that_are_unlike_in_rows_and_columns(forms, widths):
-    tile = Tile(32, 64, 8)
+    tile = Tile(32, 64, 16)
     a, b = data((36, 12)), data((12, 68), seed=1)
     kernel = tile_kernel(Ending("float32", "float32"), tile, forms[0] == "rows", forms[1] == "columns", *widths)
     np.testing.assert_allclose(run(kernel, tile, a, b, forms), a.astype(F64) @ b, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("forms", [("rows", "rows"), ("columns", "columns")])
-def test_the_large_tile(forms):
-    tile = TILES["float32"][0]
-    a, b = data((132, 20)), data((20, 132), seed=1)
+def test_the_large_tile():
+    forms, tile = ("rows", "rows"), TILES["float32"][0]
+    a, b = data((132, 20)), data((20, 68), seed=1)
     kernel = tile_kernel(Ending("float32", "float32"), tile, forms[0] == "rows", forms[1] == "columns", 4, 4, 4)
     np.testing.assert_allclose(run(kernel, tile, a, b, forms), a.astype(F64) @ b, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("family, dtype, depth", [("16", "float16", 136), ("tf32", "float32", 68), ("3xtf32", "float32", 20)])
+@pytest.mark.parametrize("family, dtype, depth", [("16", "float16", 104), ("tf32", "float32", 20), ("3xtf32", "float32", 20)])
 def test_the_large_tensor_tile(family, dtype, depth):
     tile = TENSOR_TILES[family][0]
-    a, b = data((136, depth), dtype), data((depth, 72), dtype, seed=1)
-    for forms in (("rows", "rows"), ("columns", "columns")) if family == "16" else (("rows", "rows"),):
-        kernel = tensor_kernel(Ending(dtype, dtype), tile, 3 if family == "3xtf32" else 1, forms[0] == "rows", forms[1] == "columns", True, True, 2)
-        rough = 2e-2 if family != "3xtf32" else 1e-5
-        np.testing.assert_allclose(run(kernel, tile, a, b, forms), wide(a) @ wide(b), rtol=rough, atol=rough)
+    a, b = data((120, depth), dtype), data((depth, 72), dtype, seed=1)
+    forms = ("columns", "rows") if family == "16" else ("rows", "columns")
+    products = 3 if family == "3xtf32" else 1
+    kernel = tensor_kernel(Ending(dtype, dtype), tile, products, forms[0] == "rows", forms[1] == "columns", True, True, 2)
+    rough = 2e-2 if family != "3xtf32" else 1e-5
+    np.testing.assert_allclose(run(kernel, tile, a, b, forms), wide(a) @ wide(b), rtol=rough, atol=rough)
 
 
 # --- bias, activation, out ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "silu", "tanh"])
-@pytest.mark.parametrize("shapes", [((5, 8), (8, 6)), ((8,), (8, 6)), ((2, 1030), (1030, 4))])
+@pytest.mark.parametrize("shapes", [((5, 8), (8, 6)), ((8,), (8, 6))])
 def test_bias_and_activation(activation, shapes):
     from kernels import formulas
 
