@@ -98,7 +98,7 @@ def report() -> tuple[list[tuple[str, str]], list[str]]:
         ("threading layer", facts.threading_layer()),
         ("kernel cache", folder),
         ("", state),
-        *((f"device {name}", state) for name, state in facts.devices().items()),
+        *((f"device {name}", "ready" if state == "ready" else "not here; see below") for name, state in facts.devices().items()),
         ("a matrix product", works),
         *cuda_rows,
     ]

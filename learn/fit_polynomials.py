@@ -95,12 +95,13 @@ def show(name, fitted, digits):
     print(f"{name} = (" + ", ".join(mpmath.nstr(c, digits) for c in coefficients) + ")")
 
 
-def show_rational(name, fitted, constant, digits):
+def show_rational(name, fitted, constant, digits, monic=False):
     """A quotient of equal degrees as constant + above/below: where it is near the constant, rounding errors of the
-    polynomials hardly matter. The highest coefficient of `below` is made 1, which saves a multiplication."""
+    polynomials hardly matter. `monic`: with 1 for the highest coefficient below, which saves a multiplication."""
     above, below, error = fitted
-    above = [(a - constant * b) / below[-1] for a, b in zip(above, below, strict=True)]
-    below = [b / below[-1] for b in below]
+    above = [a - constant * b for a, b in zip(above, below, strict=True)]
+    if monic:
+        above, below = ([c / below[-1] for c in polynomial] for polynomial in (above, below))
     show(f"{name}_ABOVE", (above, error), digits)
     show(f"{name}_BELOW", (below, error), digits)
 
@@ -166,7 +167,7 @@ def main():
     show("COS_32", fit(cos_tail, 2, 0, QUARTER), 9)
     show("SIN_64", fit(sin_tail, 5, 0, QUARTER), 17)
     show("COS_64", fit(cos_tail, 5, 0, QUARTER), 17)
-    show_rational("ERF_32", fit_rational(erf_slope, 5, 5, mpf("3.85") ** 2), mpf(1) / 4, 9)
+    show_rational("ERF_32", fit_rational(erf_slope, 5, 5, mpf("3.85") ** 2), mpf(1) / 4, 9, monic=True)
     show("ERF_NEAR_32", fit(erf_slope, 4, 0, ERF_NEAR_HIGH), 9)
     show("ERFC_32", fit(scaled_erfc(3), 10, -1, q_limit(10.2, 3)), 9)
     show_rational("ERF_64", fit_rational(erf_slope, 12, 12, 36, points=160, rounds=12), mpf(21) / 128, 17)

@@ -26,6 +26,16 @@ if "GRADLOOM_CUDA" not in os.environ and driver.state() == driver.ABSENT:
     driver.state.cache_clear()
 
 
+def pytest_collection_finish(session):
+    """Compiling all CUDA kernels takes as long as many tests, and begins beside the first."""
+    import compile_jobs
+
+    items = [item for item in session.items if item.path.name == "test_compiled.py" and hasattr(item, "callspec")]
+    jobs = [item.callspec.params["job"] for item in items if "job" in item.callspec.params]
+    if jobs and not session.config.option.collectonly and driver.compiler_available():
+        compile_jobs.start(jobs)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def poisoned_memory():
     """New memory is full of NaN: a kernel that leaves an element unwritten is noticed."""

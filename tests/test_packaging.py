@@ -3,6 +3,7 @@
 import ast
 import os
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -220,7 +221,78 @@ def test_doctor_reports():
     assert [name for name in expected if name not in rows] == []
     assert rows["device cpu"].strip() == "ready"
     assert rows["a matrix product"].strip() == "right"
+    assert [name for name in ("numba-cuda", "compiler", "driver", "simulator") if f"cuda: {name}" not in rows] == []
     assert result.returncode == bool(doctor.collisions()), result.stdout
+
+
+def test_doctor_runs_a_kernel_on_every_cuda_device():
+    pytest.importorskip("greenlet")
+    result = run_python("-m", "autograd", "doctor", GRADLOOM_CUDA="sim:2")
+    rows = {name: text.strip() for name, text in (line.split("  ", 1) for line in result.stdout.splitlines() if "  " in line)}
+    assert rows["device cuda"] == "ready" and rows["cuda: simulator"] == "in use (GRADLOOM_CUDA=sim)"
+    for number in (0, 1):
+        assert "simulator" in rows[f"cuda:{number}"] and "sm_90" in rows[f"cuda:{number}"]
+        assert rows[f"a kernel on cuda:{number}"] == "right"
+
+
+def test_doctor_says_that_cuda_is_switched_off():
+    result = run_python("-m", "autograd", "doctor", GRADLOOM_CUDA="off")
+    assert re.search(r"^cuda: devices +none: GRADLOOM_CUDA=off switches CUDA off", result.stdout, re.MULTILINE)
+    assert result.returncode == bool(doctor.collisions()), result.stdout
+
+
+@pytest.mark.parametrize(
+    ("installed", "compiles", "driver_found", "missing", "problems"),
+    [
+        (None, "comes with numba-cuda", None, "numba-cuda is not installed: pip install", []),
+        ("0.30", "works", None, "no CUDA driver", []),
+        ("0.30", "works", "13.0", "the CUDA driver found no device", ["there is a CUDA driver, but no device to use: the CUDA driver found"]),
+    ],
+)  # fmt: skip
+def test_doctor_says_what_a_gpu_needs(monkeypatch, installed, compiles, driver_found, missing, problems):
+    """Step by step: the package, the compiler, the driver, a device."""
+    from kernels import report
+    from kernels.cuda import driver
+
+    monkeypatch.delenv("GRADLOOM_CUDA", raising=False)
+    monkeypatch.setattr(report, "_version", lambda name: installed)
+    monkeypatch.setattr(report, "cuda_compiler", lambda: compiles)
+    monkeypatch.setattr(report, "cuda_driver", lambda: driver_found)
+    monkeypatch.setattr(driver, "state", lambda: driver.ABSENT)
+    monkeypatch.setattr(driver, "why_absent", lambda: missing)
+    rows, found = report.cuda()
+    rows = dict(rows)
+    assert rows["cuda: numba-cuda"] == (installed or f"not installed: {driver.INSTALL}")
+    assert rows["cuda: compiler"] == compiles
+    assert rows["cuda: driver"] == (
+        f"for CUDA {driver_found}" if driver_found else "none found: a GPU needs NVIDIA's display driver"
+    )
+    assert rows["cuda: devices"] == f"none: {missing}"
+    assert len(found) == len(problems) and all(map(str.startswith, found, problems))
+
+
+def test_doctor_reports_a_gpu_that_computes_wrongly(monkeypatch):
+    from types import SimpleNamespace
+
+    from kernels import report
+    from kernels.cuda import driver, runtime
+
+    gpu = SimpleNamespace(
+        device_count=lambda: 1, name=lambda number: "NVIDIA H200", capability=lambda number: (9, 0), is_simulated=False,
+        memory_info=lambda number: (100 << 30, 140 << 30),
+    )  # fmt: skip
+    monkeypatch.setattr(driver, "state", lambda: driver.HARDWARE)
+    monkeypatch.setattr(runtime, "current", lambda: gpu)
+    monkeypatch.setattr(report, "kernel_works", lambda device: "wrong: a sum of two arrays differs")
+    monkeypatch.setattr(report, "cuda_compiler", lambda: "does not work: no libnvvm")
+    rows, problems = report.cuda()
+    assert dict(rows)["cuda:0"] == "NVIDIA H200, sm_90, 140.0 GiB of memory, 100.0 free"
+    assert problems == [
+        "a kernel did not run as it should on cuda:0: wrong: a sum of two arrays differs",
+        "kernels for the GPU cannot be compiled: does not work: no libnvvm",
+    ]
+    monkeypatch.setattr(runtime, "current", lambda: 1 / 0)
+    assert report.cuda()[1][0].startswith("device cuda does not start: ZeroDivisionError")
 
 
 def test_doctor_reports_a_cache_that_is_refused(tmp_path):

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import repeat
 from statistics import median
 from typing import Any
@@ -379,7 +380,7 @@ def agree(name: str, ours: np.ndarray, theirs: np.ndarray, tolerance: float, sca
 def second_level_cache() -> int:
     """The bytes of the GPU's second-level cache; 64 MiB where the driver does not say."""
     try:
-        from cuda.bindings import driver as cu  # pyright: ignore[reportMissingImports]
+        from cuda.bindings import driver as cu  # pyright: ignore
 
         status, found = cu.cuDeviceGetAttribute(cu.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, 0)
         return int(found) if int(status) == 0 and found else 64 << 20
@@ -390,8 +391,10 @@ def second_level_cache() -> int:
 _base: dict[int, np.ndarray] = {}
 
 
-def normal(shape: int | tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """Standard normal float32: drawn up to four million, repeated above (a second per array would be too long)."""
+@lru_cache(maxsize=4)
+def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Standard normal float32: drawn up to four million, repeated above (a second per array would be too long). The last few
+    are kept, and must not be changed."""
     count = int(np.prod(shape))
     if seed not in _base:
         _base[seed] = np.random.default_rng(seed).standard_normal(min(_BASE, max(count, 1)), dtype=np.float32)

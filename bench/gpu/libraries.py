@@ -143,9 +143,8 @@ class CuPy(Library):
     name = "cupy"
 
     def __init__(self, rehearsal: bool) -> None:
-        if rehearsal:
-            self.module = np
-        else:
+        self.module: Any = np
+        if not rehearsal:
             import cupy  # pyright: ignore[reportMissingImports]
 
             self.module = cupy

@@ -33,9 +33,9 @@ def cases(bench: Bench) -> list[Case]:
 
     def add(name: str, precision: str, a: Shape, b: Shape, transposed: str = "", judged: bool = False) -> None:
         make = partial(product, bench, precision, a, b, transposed, judged)
-        batch = f"{a[0]} of " if len(a) > 2 else ""
-        size = f"{batch}{a[-2]}x{a[-1]}x{b[-1]}"
-        need = 4.0 * (np.prod(a) + np.prod(b) + a[-2] * b[-1]) * 2.5
+        *batch, rows, depth = a
+        size = f"{f'{batch[0]} of ' if batch else ''}{rows}x{depth}x{b[-1]}"
+        need = 4.0 * (np.prod(a) + np.prod(b) + np.prod(batch) * rows * b[-1]) * 2.5
         found.append(Case("matmul", f"{name}{precision}", size, make, float(need)))
 
     for side in bench.size(SIDES, (33,)):

@@ -30,11 +30,10 @@ def targets() -> list:
 
 
 def cases(bench: Bench) -> list[Case]:
-    """Sums of all shapes, the others of the first two."""
+    """Sums of all shapes, the others of the first two; by shape, as arrays on the host are kept from one to the next."""
     found = []
-    for name in REDUCTIONS:
-        shapes = SHAPES if name == "sum" else SHAPES[:2]
-        for shape in bench.size(shapes, [(33, 65)]):
+    for number, shape in enumerate(bench.size(SHAPES, [(33, 65)])):
+        for name in REDUCTIONS if number < 2 else ("sum",):
             for axis in AXES:
                 need = 8.0 * shape[0] * shape[1] * 2
                 make = partial(reduction, bench, name, shape, axis)
@@ -74,10 +73,10 @@ def reduction(bench: Bench, name: str, shape: Shape, along: str) -> Work:
 
 
 def row_cases(bench: Bench) -> list[Case]:
-    """Every kernel on every shape."""
+    """Every kernel on every shape; by shape, too."""
     found = []
-    for name, (make, arrays) in ROWS.items():
-        for shape in bench.size(ROW_SHAPES, [(5, 70)]):
+    for shape in bench.size(ROW_SHAPES, [(5, 70)]):
+        for name, (make, arrays) in ROWS.items():
             need = 4.0 * shape[0] * shape[1] * arrays * 2
             found.append(Case("rows", name, label(shape), partial(make, bench, shape), need))
     return found

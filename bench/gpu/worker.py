@@ -142,7 +142,7 @@ def driver() -> str:
     names = ("", "in use ", "clock up to ", "power limit ")
     parts = [f"{name}{value.strip()}" for name, value in zip(names, text.split(","), strict=False)] if text else []
     try:
-        from cuda.bindings import driver as cu  # pyright: ignore[reportMissingImports]
+        from cuda.bindings import driver as cu  # pyright: ignore
 
         number = int(cu.cuDriverGetVersion()[1])
         parts.append(f"CUDA {number // 1000}.{number % 1000 // 10}")

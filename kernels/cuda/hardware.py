@@ -14,11 +14,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import Any
 
-import cuda.core as core  # pyright: ignore[reportMissingImports]
 import numpy as np
-from cuda.bindings import driver as cu  # pyright: ignore[reportMissingImports]
 
 from kernels.cuda.allocator import Keeper
 from kernels.cuda.compiler import Grid, Kernel
@@ -26,6 +25,9 @@ from kernels.cuda.launcher import Launcher, described
 from kernels.cuda.memory import OutOfMemory
 from kernels.cuda.runtime import Runtime, Stream
 from kernels.debug import say
+
+core: Any = import_module("cuda.core")
+cu: Any = import_module("cuda.bindings.driver")
 
 _PINNED_CHUNK = 1 << 22  # bytes of a pinned buffer: copies go through them piece by piece
 _PINNED_CHUNKS = 8  # per device

@@ -25,11 +25,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import cuda.core as core  # pyright: ignore[reportMissingImports]
 import numpy as np
-from cuda.bindings import driver as cu  # pyright: ignore[reportMissingImports]
 
 from kernels import launch as door
 from kernels.cuda.compiler import Grid, Kernel, check_grid
@@ -38,6 +37,9 @@ from kernels.debug import say
 
 if TYPE_CHECKING:
     from kernels.cuda.hardware import HardwareRuntime
+
+core: Any = import_module("cuda.core")
+cu: Any = import_module("cuda.bindings.driver")
 
 _CONFIGURATIONS = 1 << 10  # per kernel
 _SHARED = 48 << 10  # bytes of shared memory that a block may have without asking

@@ -254,8 +254,8 @@ def _listed(names: tuple[str, ...]) -> str:
 def matmul(
     a: Any,
     b: Any,
-    bias: Any = None,
     out: DeviceArray | None = None,
+    bias: Any = None,
     precision: str | None = None,
     activation: str | None = None,
 ) -> DeviceArray:

@@ -425,7 +425,7 @@ class CUfunction_attribute(enum.IntEnum):
 STATIC_SHARED = 1024  # what every kernel here is said to have of its own
 
 
-def cuInit(flags):
+def cuInit(Flags):
     return (OK,)
 
 
