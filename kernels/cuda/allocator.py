@@ -112,10 +112,9 @@ class Keeper:
         done = []  # owners end outside the lock: their finalisers may do anything
         with self._lock:
             runtime = self._runtime()
-            while self.returned:
+            while runtime is not None and self.returned:
                 owner, stream, streams = self.returned.popleft()
-                events = [runtime.record(each) for each in (streams or {stream})]  # type: ignore[union-attr]
-                self._held.append((owner, events))
+                self._held.append((owner, [runtime.record(each) for each in (streams or {stream})]))
             while self._held and all(event.is_done for event in self._held[0][1]):
                 done.append(self._held.popleft()[0])
 

@@ -95,7 +95,7 @@ class SimulatedRuntime(Runtime):
         from kernels.cuda import simulator
 
         given = simulated_arguments(kernel, arguments)
-        simulator.launch(kernel.simulated, grid, kernel.threads, given, shared_bytes=shared_bytes, name=kernel.name)
+        simulator.launch(kernel.simulated, grid, kernel.threads, tuple(given), shared_bytes=shared_bytes, name=kernel.name)
 
 
 def simulated_arguments(kernel: Kernel, arguments: tuple) -> list[Any]:
@@ -114,7 +114,9 @@ def simulated_arguments(kernel: Kernel, arguments: tuple) -> list[Any]:
                 if argument.itemsize != scalar.itemsize:
                     raise TypeError(f"kernel {kernel.name}: {name} points to {scalar}, got an array of {argument.dtype}")
                 if not argument.block.runtime.is_simulated:
-                    raise TypeError(f"kernel {kernel.name}: {name} is on a GPU; the simulator takes arrays of its own (GRADLOOM_CUDA=sim)")
+                    raise TypeError(
+                        f"kernel {kernel.name}: {name} is on a GPU; the simulator takes arrays of its own (GRADLOOM_CUDA=sim)"
+                    )
                 low = argument.block.pointer
                 pointer = Pointer(argument.pointer, scalar, low, low + argument.block.nbytes)
             pointer.name = name

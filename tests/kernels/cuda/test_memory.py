@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from kernels import memory as host_memory
 from kernels.cuda import allocator as allocators
 from kernels.cuda import memory
+from kernels.cuda.allocator import Keeper
 from kernels.cuda.memory import CachingAllocator, OutOfMemoryError, device_name, foreign_block
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -365,6 +366,33 @@ def test_foreign_blocks_keep_their_owner_and_are_never_lent(runtime, allocator):
     assert not gone
     del block
     assert gone and allocator.reserved == 0
+
+
+def test_a_keeper_holds_owners_until_all_streams_have_passed(runtime):
+    class Owner:
+        pass
+
+    class Event:
+        is_done = False
+
+    events = {FIRST: Event(), SECOND: Event()}
+    runtime.record = events.__getitem__
+    runtime.keeper = Keeper(runtime)
+    allocator = CachingAllocator(runtime)
+    owner = Owner()
+    gone = []
+    weakref.finalize(owner, gone.append, True)
+    block = foreign_block(1 << 20, 4096, 0, FIRST, owner, runtime)
+    block.use_on(SECOND)
+    del owner, block
+    assert not gone and len(runtime.keeper.returned) == 1
+    allocator.allocate(100, FIRST)  # asks for an event on both streams
+    events[FIRST].is_done = True
+    allocator.allocate(100, FIRST)
+    assert not gone and not runtime.keeper.returned
+    events[SECOND].is_done = True
+    allocator.allocate(100, FIRST)
+    assert gone
 
 
 # --- threads, garbage, processes -------------------------------------------------------------------------------------------
