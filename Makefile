@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO ?=
 DEVICE ?= cpu
-EXTRAS ?=
 TESTS ?=
 BENCH ?=
 
@@ -21,13 +20,13 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo 'PYTHON=python3.12 chooses the interpreter; DEMO="--epochs 5", TESTS="-x tests/autograd" and BENCH="..." pass'
-	@echo "arguments on to the demo, pytest and the benchmarks. DEVICE=cuda trains on a GPU, or with GRADLOOM_CUDA=sim in a"
-	@echo "simulator; EXTRAS=inspect installs the CUDA compiler, so that the tests look at the GPU kernels' machine code."
+	@echo "arguments on to the demo, pytest and the benchmarks. DEVICE=cuda trains on a GPU. make $(VENV)/.inspect installs the"
+	@echo "CUDA compiler, so that the tests look at the GPU kernels' machine code, too."
 
 demo: $(VENV)/.examples $(addprefix $(VENV)/.,$(device)) ## Train a network on handwritten digits: progress, accuracy, a loss curve, a saved model
 	$(bin)/python learn/examples/digits.py --device $(DEVICE) $(DEMO)
 
-test: $(VENV)/.dev $(addprefix $(VENV)/.,$(EXTRAS)) ## All tests
+test: $(VENV)/.dev ## All tests
 	$(bin)/python -m pytest $(TESTS)
 
 bench: $(VENV)/.dev ## Micro-benchmarks: how fast the kernels and the engine are on this machine

@@ -111,6 +111,12 @@ def check_command(words, environment):
     elif words[:2] == ["python", "-m"] and words[2].startswith("bench"):
         result = run([sys.executable, *words[1:], "--help"])
         assert result.returncode == 0 and "usage" in result.stdout, result.stderr
+    elif words[:2] == ["pip", "install"]:
+        dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+        assert set(words[2:]) <= {name for names in dependencies.values() for name in names}
+    elif words[:2] == ["python", "-c"]:
+        result = run([sys.executable, *words[1:]], **environment)
+        assert result.returncode == 0, result.stderr
     elif words[0] == "python" and words[1].endswith(".py"):
         check_script(words[1], [word for word in words[2:] if word.startswith("--")])
     else:

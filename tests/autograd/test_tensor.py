@@ -183,12 +183,10 @@ def test_what_a_tensor_says_of_itself():
 
 
 def test_wrong_devices_are_named():
-    with pytest.raises(ValueError, match="device 'cuda': this version of gradloom has no CUDA kernels; use device='cpu'"):
-        ag.zeros(2, device="cuda")
     with pytest.raises(ValueError, match="unknown device 'tpu': expected 'cpu'"):
         ag.tensor([1.0], device="tpu")
-    with pytest.raises(ValueError, match="has no CUDA kernels"):
-        ag.tensor([1.0]).to("cuda")
+    with pytest.raises(ValueError, match="cuda:99"):
+        ag.tensor([1.0]).to("cuda:99")
     x = ag.tensor([1.0])
     assert x.to("cpu") is x and x.cpu() is x
 
