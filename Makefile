@@ -13,21 +13,23 @@ bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check install --quiet --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test bench lint clean cuda-compiler
 
 help: ## This list
 	@echo "usage: make <target>"
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo 'PYTHON=python3.12 chooses the interpreter; DEMO="--epochs 5", TESTS="-x tests/autograd" and BENCH="..." pass'
-	@echo "arguments on to the demo, pytest and the benchmarks. DEVICE=cuda trains on a GPU. make $(VENV)/.inspect installs the"
-	@echo "CUDA compiler, so that the tests look at the GPU kernels' machine code, too."
+	@echo "arguments on to the demo, pytest and the benchmarks. DEVICE=cuda trains on a GPU. make cuda-compiler installs"
+	@echo "what compiles kernels for GPUs (none is needed), so that the tests look at their machine code, too."
 
 demo: $(VENV)/.examples $(addprefix $(VENV)/.,$(device)) ## Train a network on handwritten digits: progress, accuracy, a loss curve, a saved model
 	$(bin)/python learn/examples/digits.py --device $(DEVICE) $(DEMO)
 
 test: $(VENV)/.dev ## All tests
 	$(bin)/python -m pytest $(TESTS)
+
+cuda-compiler: $(VENV)/.inspect
 
 bench: $(VENV)/.dev ## Micro-benchmarks: how fast the kernels and the engine are on this machine
 	$(bin)/python -m bench $(BENCH)
