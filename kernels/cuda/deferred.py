@@ -56,15 +56,19 @@ def look() -> None:
         return
     calls = list(pending)
     pending.clear()  # before anything that comes back here
-    for device in dict.fromkeys(device for device, _, _ in calls):
+    devices = list(dict.fromkeys(device for device, _, _ in calls))
+    for number, device in enumerate(devices):
         flag = _state.flags[device]
         if not flag.numpy()[0]:
             continue
         del _state.flags[device]
         mine = [call for call in calls if call[0] == device]
-        for _, check, _ in mine:
-            check()
-        raise RuntimeError(f"{mine[0][2]}: a kernel on {device} met a value out of range in one of the calls before")
+        try:
+            for _, check, _ in mine:
+                check()
+            raise RuntimeError(f"{mine[0][2]}: a kernel on {device} met a value out of range in one of the calls before")
+        finally:  # what other devices have met is told at the next look
+            pending.extend(call for call in calls if call[0] in devices[number + 1 :])
 
 
 arrays.AFTER_READING.append(look)

@@ -190,7 +190,8 @@ def _variants(formula: Formula, sources: Sequence[Source], compute: np.dtype, wa
         size = max(items, default=4) * w
         busy = operations(formula) * w >= _LONG
         unroll = 1 if busy or not flat else max(1, min(4, _IN_FLIGHT // size))
-        wide = count // w + THREADS * unroll >= _NARROW
+        numbered = count // w + THREADS * unroll
+        wide = max(numbered, 0 if flat else inner) >= _NARROW  # where dimensions are divided by, their sizes fit 32 bits, too
         variants.append(Variant(width=w, unroll=unroll, wide=wide, **base))  # type: ignore[arg-type]
     return variants
 

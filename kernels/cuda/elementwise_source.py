@@ -125,7 +125,7 @@ class _Writer:
     def _converted(self, name: str, dtype: str) -> list[str]:
         if dtype in _HALVES:
             line = f"{name}_ = {_HALVES[dtype][0]}({name}_)"
-            return [f"    {line}"] if self.variant.compute == "float32" else [f"    {line}", f"    {name}_ = real({name}_)"]
+            return [f"    {line}"] if self.variant.compute == "float32" else [f"    {line}", self._cast(name, "float32")]
         if dtype == "bool":
             line = f"{name}_ = {name}_ != uint8(0)"
             if self.variant.compute != "bool" and name not in self.formula.booleans:
@@ -136,8 +136,21 @@ class _Writer:
                 return [f"    {name}_ = {name}_ != {dtype}(0)"]
             if self.variant.compute == "bool":
                 return [f"    {name}_ = {name}_ != {dtype}(0)"]
-            return [f"    {name}_ = real({name}_)"]
+            return [self._cast(name, dtype)]
         return []
+
+    def _cast(self, name: str, dtype: str) -> str:
+        """An operand converted to the type that is computed in.
+
+        A negative float wraps around in an unsigned type, as on the CPU: the instruction for that pair of types gives 0, so
+        it goes by way of int64, which holds every unsigned value but the larger half of uint64's.
+        """
+        value = f"{name}_"
+        if dtype.startswith("float") and self.variant.compute.startswith("uint"):
+            wrapped = f"real(int64({value}))"
+            large = f"real({value}) if {value} >= {dtype}(0) else {wrapped}"
+            return f"    {value} = {large if self.variant.compute == 'uint64' else wrapped}"
+        return f"    {value} = real({value})"
 
     def _stored(self, result: str, k: int) -> str:
         dtype = self.variant.outputs[k]

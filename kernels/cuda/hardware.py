@@ -23,7 +23,7 @@ from kernels.cuda.allocator import Keeper
 from kernels.cuda.compiler import Grid, Kernel
 from kernels.cuda.launcher import Launcher, described
 from kernels.cuda.memory import OutOfMemory
-from kernels.cuda.runtime import Runtime, Stream
+from kernels.cuda.runtime import OwnStreams, Runtime, Stream
 from kernels.debug import say
 
 core: Any = import_module("cuda.core")
@@ -48,8 +48,8 @@ def check(result: tuple, what: str, blame: Callable[[], str] | None = None) -> A
 class _Threads(threading.local):
     """What each thread has of its own: a stream on every device that it has used, and the device it was on last."""
 
-    def __init__(self) -> None:
-        self.streams: dict[int, Stream] = {}
+    def __init__(self, spare: list[Stream]) -> None:
+        self.streams = OwnStreams(spare)
         self.device: int | None = None
 
 
@@ -61,7 +61,7 @@ class HardwareRuntime(Runtime):
         count = check(cu.cuDeviceGetCount(), "counting devices")
         self.devices = [core.Device(i) for i in range(count)]
         self.keeper = Keeper(self)
-        self.threads = self._threads = _Threads()
+        self.threads = self._threads = _Threads(self.spare_streams)
         self.recent = [deque(maxlen=4) for _ in range(count)]  # by device, the kernels that were started last
         self._blame = [partial(_blame, recent) for recent in self.recent]
         self._launcher = Launcher(self)

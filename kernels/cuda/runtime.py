@@ -31,14 +31,26 @@ class Stream:
         return f"<stream {self.handle} of cuda:{self.device}>"
 
 
+class OwnStreams(dict[int, Stream]):
+    """A thread's streams by device. When the thread ends they go to `spare`, with the memory that is kept for them."""
+
+    def __init__(self, spare: list[Stream]) -> None:
+        self._spare = spare
+
+    def __del__(self) -> None:
+        self._spare.extend(self.values())
+
+
 class Runtime:
     """What a runtime does; see `kernels.cuda.hardware` and `kernels.cuda.simulated`."""
 
     is_simulated = False
 
     def __init__(self) -> None:
-        self._threads = threading.local()
+        self._threads: Any = threading.local()
         self._process = os.getpid()
+        self.spare_streams: list[Stream] = []  # of threads that have ended
+        self._choosing = threading.Lock()
 
     def device_count(self) -> int:
         """The number of devices."""
@@ -108,12 +120,20 @@ class Runtime:
         """The calling thread's stream on a device."""
         streams = getattr(self._threads, "streams", None)
         if streams is None:
-            streams = self._threads.streams = {}
+            streams = self._threads.streams = OwnStreams(self.spare_streams)
         found = streams.get(device)
         if found is None:
             self.check_process()
-            found = streams[device] = self.new_stream(device)
+            found = streams[device] = self._spare_stream(device) or self.new_stream(device)
         return found
+
+    def _spare_stream(self, device: int) -> Stream | None:
+        """The stream of a thread that has ended; its work, and its memory, come before ours."""
+        with self._choosing:
+            for place, stream in enumerate(self.spare_streams):
+                if stream.device == device:
+                    return self.spare_streams.pop(place)
+        return None
 
     def check_process(self) -> None:
         """Raise in a forked child: the driver's state does not survive a fork."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from kernels.cuda import compiler
 from kernels.cuda.compiler import Grid, Kernel
-from kernels.cuda.runtime import Runtime, Stream
+from kernels.cuda.runtime import Runtime, Stream, device_of
 
 
 class SimulatedRuntime(Runtime):
@@ -94,6 +94,7 @@ class SimulatedRuntime(Runtime):
     def launch(self, kernel: Kernel, grid: Grid, arguments: tuple, shared_bytes: int) -> None:
         from kernels.cuda import simulator
 
+        device_of([a for a in arguments if hasattr(a, "block")])  # raises where they are on several
         given = simulated_arguments(kernel, arguments)
         simulator.launch(kernel.simulated, grid, kernel.threads, tuple(given), shared_bytes=shared_bytes, name=kernel.name)
 

@@ -68,6 +68,15 @@ def test_modules_move_with_their_gradients_and_optimizers_follow(tmp_path):
         assert mine.device == "cpu" and np.array_equal(mine.detach().numpy(), theirs.detach().numpy())
 
 
+@pytest.mark.parametrize(("source", "target"), [("cpu", "cuda"), ("cuda", "cpu")])
+def test_states_are_loaded_across_devices(source, target):
+    ag.manual_seed(1)
+    one, other = nn.Linear(3, 2).to(source), nn.Linear(3, 2).to(target)
+    other.load_state_dict(one.state_dict())
+    for mine, theirs in zip(other.parameters(), one.parameters(), strict=True):
+        assert mine.device.startswith(target) and np.array_equal(mine.detach().numpy(), theirs.detach().numpy())
+
+
 def test_losses_and_activations():
     x = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
     t = np.random.default_rng(2).uniform(size=(4, 6)).astype(np.float32)

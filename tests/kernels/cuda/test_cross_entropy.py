@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from cuda_support import cpu, cuda, needs_cuda
 
-from kernels.cuda import deferred
+from kernels import backend_for
+from kernels.cuda import deferred, runtime
 
 pytestmark = needs_cuda
 F32, F64 = np.float32, np.float64
@@ -153,6 +154,19 @@ def test_a_bad_class_is_reported_when_values_are_read(monkeypatch):
         losses = k.cross_entropy(x, good)[0]
     assert len(deferred._state.pending) == deferred._KEPT
     assert np.isfinite(k.to_numpy(losses)).all() and not deferred._state.pending
+
+
+@pytest.mark.skipif(needs_cuda.args[0] or runtime.current().device_count() < 2, reason="needs two devices")
+def test_each_device_tells_its_own(monkeypatch):
+    monkeypatch.setattr(deferred, "expect", lambda device, check, name: deferred._state.pending.append((device, check, name)))
+    losses = {}
+    for device in ("cuda:0", "cuda:1"):
+        k = backend_for(device)
+        losses[device] = k.cross_entropy(k.from_numpy(np.zeros((3, 4), F32)), k.from_numpy(np.array([0, 9, 1])))[0]
+    for array in losses.values():
+        with pytest.raises(IndexError, match=r"targets\[1\] is 9"):
+            array.numpy()
+    assert not deferred._state.pending
 
 
 def test_bad_arguments():

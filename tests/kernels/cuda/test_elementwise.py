@@ -33,6 +33,18 @@ def check(formula, *operands, **options):
             assert np.array_equal(array.numpy(), operand)
 
 
+@pytest.mark.parametrize("source", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("target", ["uint8", "uint16", "uint32", "uint64"])
+def test_negative_floats_wrap_around_in_unsigned_types(source, target):
+    values = np.array([0, -1, -2.9, -200, 3.7, 200, -0.5] * 80, source)
+    expected = values.astype(np.int64).astype(target)
+    there = cuda().from_numpy(values)
+    assert np.array_equal(cuda().copy(there, target).numpy(), expected)
+    assert np.array_equal(cuda().copy(there[::-1], target).numpy(), expected[::-1])
+    made = [kernel.source for (formula, variant), kernel in _kernels.items() if variant.inputs == (source,) and variant.compute == target]
+    assert made and all("real(int64(" in text for text in made)  # the instruction itself gives 0, which no simulator shows
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_shapes(shape):
     check(formulas.add, numbers(shape), numbers(shape, seed=1))

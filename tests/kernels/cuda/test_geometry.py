@@ -117,6 +117,16 @@ def test_dividing_in_32_bits_stops_at_their_limit(monkeypatch):
         assert ("uint32(at" not in kernel.source) == wide
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.float16, np.float32])
+def test_sizes_that_are_divided_by_fit_the_type(dtype, monkeypatch):
+    """Long vectors of short elements: few enough to be numbered in 32 bits, in rows that are not."""
+    dtype = np.dtype(dtype)
+    layout = Layout((2, 2**32), (2**33 * dtype.itemsize, dtype.itemsize), dtype, "cuda:0")
+    plan = Plan(formulas.positive.hoisted, [layout], dtype)
+    ((kernel, _, _),) = launches_of(plan, [Nowhere(layout), Nowhere(plan.layouts[0])], monkeypatch)
+    assert "uint32(size0)" not in kernel.source and "int64(size0)" in kernel.source
+
+
 @pytest.mark.parametrize("grid", [0, -1, 2**31, (1, 65536), (1, 1, 65536), (1, 1, 1, 1), (5, 0)], ids=str)
 def test_grids_that_no_gpu_takes_are_refused(grid):
     with pytest.raises(ValueError, match="a grid of"):

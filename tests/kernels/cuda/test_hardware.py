@@ -260,12 +260,16 @@ def test_threads_hand_arrays_to_each_other():
             np.testing.assert_allclose(a, b, rtol=1e-6)
     streams = set()
 
+    together = threading.Barrier(3)
+
     def note():
         streams.add(runtime.current().stream(0))
+        together.wait(10)  # a thread that has ended would leave its stream to the next
 
     threads = [threading.Thread(daemon=True, target=note) for _ in range(3)]
     for thread in threads:
         thread.start()
+    for thread in threads:
         thread.join()
     assert len(streams) == 3
 
