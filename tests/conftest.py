@@ -21,7 +21,7 @@ for package in (autograd, kernels, nn):
         raise pytest.UsageError(f"the tests of {ROOT} would test {package.__file__}: another {package.__name__} is in the way")
 
 # Without a GPU the tests of device "cuda" run in the simulator.
-if "GRADLOOM_CUDA" not in os.environ and driver.state() == driver.ABSENT:
+if "GRADLOOM_CUDA" not in os.environ and driver.state() == driver.ABSENT and driver.simulator_available():
     os.environ["GRADLOOM_CUDA"] = "sim:2"
     driver.state.cache_clear()
 

@@ -40,6 +40,11 @@ def state() -> str:
     return ABSENT if _missing() else HARDWARE
 
 
+def simulator_available() -> bool:
+    """Whether the simulator can run all kernels: those with barriers need greenlet."""
+    return _installed("greenlet")
+
+
 def simulated_devices() -> int:
     """How many devices GRADLOOM_CUDA=sim:N asks for; one without a number."""
     number = os.environ.get("GRADLOOM_CUDA", "").partition(":")[2]

@@ -163,6 +163,8 @@ def _start() -> Runtime:
         if _current is None:
             state = driver.state()
             if state == driver.SIMULATOR:
+                if not driver.simulator_available():
+                    raise ValueError("device 'cuda' is not available: the simulator needs greenlet: pip install greenlet")
                 from kernels.cuda.simulated import SimulatedRuntime
 
                 _current = SimulatedRuntime(driver.simulated_devices())
