@@ -130,8 +130,8 @@ class Runtime:
     def _spare_stream(self, device: int) -> Stream | None:
         """The stream of a thread that has ended; its work, and its memory, come before ours."""
         with self._choosing:
-            for place, stream in enumerate(self.spare_streams):
-                if stream.device == device:
+            for place in reversed(range(len(self.spare_streams))):  # the last one to be left: others are left for good
+                if self.spare_streams[place].device == device:
                     return self.spare_streams.pop(place)
         return None
 
