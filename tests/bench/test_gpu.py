@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -39,7 +40,7 @@ class TestCommand:
         for row in found["rows"]:
             assert row["status"] == "rehearsed" and not row["times"] and row["rate"] is None and not row["ratios"], row
         text = (tmp_path / "rehearsal.md").read_text()
-        assert text.startswith("# REHEARSAL: no results") and " us" not in text
+        assert text.startswith("# REHEARSAL: no results") and not re.search(r"\d us\b", text)
 
     @pytest.mark.skipif(driver._missing() == "", reason="there is a GPU")
     def test_without_a_gpu_it_says_what_is_missing(self, tmp_path):
@@ -89,6 +90,7 @@ def work_of(bench, **options) -> contest.Work:
 
 class TestContest:
     def test_a_row_has_times_rate_fraction_ratio_and_targets(self, bench):
+        pytest.importorskip("torch")
         targets = [contest.fraction(1e-9), contest.ratio(1e9)]
         work = work_of(bench, traffic=4096.0, targets=targets)
         row = bench.measure(contest.Case("elementwise", "double", "8", lambda: work), work, 1.0)
@@ -125,6 +127,7 @@ class TestContest:
         assert row.status == FAILED and "WrongResult" in row.note
 
     def test_results_are_compared_in_full_where_only_some_elements_have_a_reference(self, bench):
+        pytest.importorskip("torch")
         wrong = np.arange(8.0) * 2
         wrong[5] = np.nan
         work = work_of(bench, pick=lambda a: a[:2])
