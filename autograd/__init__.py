@@ -9,17 +9,21 @@ tensor([ 5.4366, 22.1672], dtype=float32)
 
 from types import ModuleType as _Module
 
-from autograd import cuda
+from autograd import cuda, linalg
 from autograd.check import GradcheckError, gradcheck, gradgradcheck
 from autograd.collision import check as _check_for_collision
 from autograd.dtypes import (
     bool,
+    can_cast,
+    finfo,
     float32,
     float64,
+    iinfo,
     int8,
     int16,
     int32,
     int64,
+    isdtype,
     result_type,
     uint8,
     uint16,
@@ -42,6 +46,24 @@ from autograd.functional import (
 )
 from autograd.fuse import fuse
 from autograd.mode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from autograd.namespace import ARRAY_API_VERSION as __array_api_version__
+from autograd.namespace import namespace_info as __array_namespace_info__
+from autograd.neighbours import watch as _watch_for_neighbours
+from autograd.ops.arrange import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    atleast_nd,
+    broadcast_arrays,
+    broadcast_shapes,
+    meshgrid,
+    pad,
+    repeat,
+    roll,
+    rot90,
+    tile,
+)
+from autograd.ops.compare import allclose, array_equal, isclose, nan_to_num
 from autograd.ops.conversion import astype, clone
 from autograd.ops.creation import (
     arange,
@@ -59,6 +81,9 @@ from autograd.ops.creation import (
     zeros,
     zeros_like,
 )
+from autograd.ops.cumulative import cumulative_logsumexp, cumulative_prod, cumulative_sum, linear_recurrence
+from autograd.ops.diagonal import diag, diag_embed, diagonal, trace, tril, triu
+from autograd.ops.einsum import einsum
 from autograd.ops.elementwise import (  # every formula of the table but optimizers' updates and losses
     abs,
     acos,
@@ -154,6 +179,7 @@ from autograd.ops.elementwise import (  # every formula of the table but optimiz
 from autograd.ops.linalg import dot, linear, matmul, outer
 from autograd.ops.methods import clip, where
 from autograd.ops.nn_ops import dropout, layer_norm, log_softmax, softmax
+from autograd.ops.products import cross, kron, tensordot, vecdot
 from autograd.ops.random import bernoulli, manual_seed, rand, randint, randn, randperm
 from autograd.ops.reduce import (
     all,
@@ -170,6 +196,28 @@ from autograd.ops.reduce import (
     std,
     sum,
     var,
+)
+from autograd.ops.searching import (
+    bincount,
+    isin,
+    nonzero,
+    searchsorted,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
+from autograd.ops.selection import (
+    gather,
+    index_add,
+    index_select,
+    masked_fill,
+    masked_select,
+    one_hot,
+    put_along_axis,
+    scatter_add,
+    take,
+    take_along_axis,
 )
 from autograd.ops.shape import (
     broadcast_tensors,
@@ -188,6 +236,8 @@ from autograd.ops.shape import (
     transpose,
     unstack,
 )
+from autograd.ops.sorting import argsort, sort, topk
+from autograd.ops.statistics import diff, histogram, median, quantile
 from autograd.tensor import Tensor
 
 concatenate, cat = concat, concat
@@ -196,3 +246,4 @@ pi, e, inf, nan, newaxis = 3.141592653589793, 2.718281828459045, float("inf"), f
 __all__ = sorted(name for name, value in globals().items() if not name.startswith("_") and type(value) is not _Module)
 
 _check_for_collision()
+_watch_for_neighbours()

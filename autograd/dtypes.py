@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,6 +71,8 @@ def result_type(*operands: Any) -> np.dtype:
     """
     numbers = [o for o in operands if type(o) in (int, float, builtins.bool)]
     strong = [getattr(o, "dtype", o) for o in operands if type(o) not in (int, float, builtins.bool)]
+    if not operands:
+        raise TypeError("result_type: needs at least one dtype, tensor or number")
     if not strong:
         kinds = {type(n) for n in numbers}
         return default_float if float in kinds else default_int if int in kinds else bool
@@ -80,3 +82,101 @@ def result_type(*operands: Any) -> np.dtype:
     for number in numbers:
         found = promote_number(found, type(number))
     return found
+
+
+# --- what the standard asks about dtypes -------------------------------------------------------------------------------
+
+_KINDS = {
+    "bool": "b",
+    "signed integer": "i",
+    "unsigned integer": "u",
+    "integral": "iu",
+    "real floating": "f",
+    "complex floating": "c",
+    "numeric": "iufc",
+}
+
+
+class FloatInformation(NamedTuple):
+    """What a float type can hold: `finfo`'s answer."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    dtype: np.dtype
+
+
+class IntegerInformation(NamedTuple):
+    """What an integer type can hold: `iinfo`'s answer."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: np.dtype
+
+
+def _dtype_of(type: Any) -> np.dtype:
+    """The dtype of a tensor or array, or the dtype itself."""
+    return as_dtype(getattr(type, "dtype", type))
+
+
+def finfo(type: Any, /) -> FloatInformation:
+    """The limits of a float dtype (or of a tensor's): bits, eps, max, min, smallest_normal, as Python numbers.
+
+    >>> import autograd as ag
+    >>> ag.finfo(ag.float64).eps
+    2.220446049250313e-16
+    """
+    dtype = _dtype_of(type)
+    if dtype.kind not in "fc":
+        raise TypeError(f"finfo: {dtype} is no float type; iinfo tells about integers")
+    found = np.finfo(dtype)
+    return FloatInformation(
+        bits=int(found.bits),
+        eps=float(found.eps),
+        max=float(found.max),
+        min=float(found.min),
+        smallest_normal=float(found.smallest_normal),
+        dtype=as_dtype(found.dtype),
+    )
+
+
+def iinfo(type: Any, /) -> IntegerInformation:
+    """The limits of an integer dtype (or of a tensor's): bits, max, min, as Python integers."""
+    dtype = _dtype_of(type)
+    if dtype.kind not in "iu":
+        raise TypeError(f"iinfo: {dtype} is no integer type; finfo tells about floats")
+    found = np.iinfo(dtype)
+    return IntegerInformation(int(found.bits), int(found.max), int(found.min), dtype)
+
+
+def isdtype(dtype: Any, kind: Any) -> builtins.bool:
+    """Whether a dtype is of a kind: a dtype, a name like "real floating" or "integral", or a tuple of these.
+
+    >>> import autograd as ag
+    >>> ag.isdtype(ag.int8, "integral"), ag.isdtype(ag.int8, (ag.int16, "real floating"))
+    (True, False)
+    """
+    found = as_dtype(dtype)
+    if isinstance(kind, tuple):
+        return any(isdtype(found, k) for k in kind)
+    if isinstance(kind, str):
+        if kind not in _KINDS:
+            raise ValueError(f"isdtype: unknown kind {kind!r}; there are {', '.join(map(repr, _KINDS))}")
+        return found.kind in _KINDS[kind]
+    return found == as_dtype(kind)
+
+
+def can_cast(from_: Any, to: Any, /) -> builtins.bool:
+    """Whether promotion takes a dtype (or a tensor's) to another: whether an operation on both computes in `to`.
+
+    Within a kind this is the standard's table; across kinds it is ours, where integers and bools with a float give the
+    float's dtype.
+    """
+    source, target = _dtype_of(from_), _dtype_of(to)
+    try:
+        return promote(source, target) == target
+    except TypeError:
+        return False

@@ -152,6 +152,8 @@ class Tensor(Methods):
             if not isinstance(value, Tensor) or value.shape != self.shape or value.dtype != self.dtype:
                 got = f"{value.shape}, {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
                 raise TypeError(f".grad must be a Tensor of shape {self.shape}, {self.dtype}; got {got}")
+            if value.device != self.device:
+                raise RuntimeError(f".grad must be on {self.device}, as its tensor is; got one on {value.device}; use .to()")
         if type(edge) is Leaf:
             edge.grad = value
         elif edge is not None and (edge.extra is not None or value is not None):
@@ -247,6 +249,9 @@ class Tensor(Methods):
 
     def __float__(self) -> float:
         return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:

@@ -371,15 +371,11 @@ def _gathered(
     tensors: tuple[ag.Tensor, ...], rows: np.ndarray | None, batches: Iterable[Sequence[int] | np.ndarray]
 ) -> Iterator[list[ag.Tensor]]:
     """The batches of a TensorDataset: one gather per tensor, in memory of its own."""
-    arrays = [tensor.detach().numpy() for tensor in tensors]
     for batch in batches:
         indices = np.asarray(batch, np.int64)
         if rows is not None:
             indices = rows[indices]
-        yield [
-            ag.asarray(np.take(array, indices, axis=0), device=tensor.device)
-            for array, tensor in zip(arrays, tensors, strict=True)
-        ]
+        yield [ag.take(tensor.detach(), indices, axis=0) for tensor in tensors]
 
 
 def _as_tensors(sample: Any) -> Any:

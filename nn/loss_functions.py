@@ -11,6 +11,7 @@ import autograd as ag
 from autograd import Tensor
 from autograd.ops import nn_ops
 from autograd.ops.elementwise import OPERATIONS, Elementwise
+from autograd.ops.selection import element_of_rows
 from kernels import scalar as s
 from kernels.formulas import define
 
@@ -242,13 +243,17 @@ def nll_loss(
         raise TypeError(f"nll_loss: targets must be integers (class indices), got {target.dtype}")
     rows, labels = _rows(x, target, "nll_loss")
     classes = rows.shape[1]
-    _check_classes(labels, classes, ignore_index, "nll_loss")
+    if x.device == "cpu":  # elsewhere the gather finds it, without waiting
+        _check_classes(labels, classes, ignore_index, "nll_loss")
     if weight is not None and weight.shape != (classes,):
         raise ValueError(f"nll_loss: weight has shape {weight.shape}, expected ({classes},), one per class")
-    chosen = ag.logical_and(_one_hot_mask(labels, classes), ag.not_equal(labels, ignore_index).unsqueeze(1))
-    factor = chosen.astype(x.dtype) if weight is None else ag.where(chosen, weight.astype(x.dtype, copy=False), 0.0)
-    # where, not a product: the logarithm of another class may be -inf
-    losses = -ag.where(chosen, rows * factor, 0.0).sum(axis=1)
+    counts = ag.not_equal(labels, ignore_index)
+    chosen = ag.where(counts, labels, 0) if classes else labels
+    factor = counts.astype(x.dtype)
+    if weight is not None:
+        factor = ag.where(counts, ag.take(weight.astype(x.dtype, copy=False), chosen), 0.0)
+    picked = element_of_rows(rows, chosen)
+    losses = -ag.where(counts, picked * factor, 0.0)  # where, not a product: what is ignored may be -inf
     if reduction == "mean":
         return losses.sum() / factor.sum()
     return losses.sum() if reduction == "sum" else losses.reshape(target.shape)
@@ -266,10 +271,6 @@ def _check_classes(labels: Tensor, classes: int, ignore_index: int | None, name:
         )
 
 
-def _one_hot_mask(labels: Tensor, classes: int) -> Tensor:
-    return ag.equal(labels.unsqueeze(-1), ag.arange(classes, dtype=labels.dtype, device=labels.device))
-
-
 def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
     """Class indices (...) as rows (..., num_classes) of int64 with a 1 at the class; -1 stands for the largest plus 1.
 
@@ -279,11 +280,6 @@ def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
             [0, 0, 1]], dtype=int64)
     """
     labels = labels if isinstance(labels, Tensor) else ag.asarray(labels)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"one_hot: class indices must be integers, got {labels.dtype}")
-    if num_classes == -1:
-        if not labels.size:
-            raise ValueError("one_hot: num_classes must be given where there are no labels to find it from")
-        num_classes = labels.max().item() + 1
-    _check_classes(labels.reshape((labels.size,)), num_classes, None, "one_hot")
-    return _one_hot_mask(labels, num_classes).astype(ag.int64)
+    if num_classes > 0 and labels.dtype.kind in "iu" and labels.device == "cpu":
+        _check_classes(labels.reshape((labels.size,)), num_classes, None, "one_hot")
+    return ag.one_hot(labels, num_classes)

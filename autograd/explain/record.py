@@ -138,7 +138,8 @@ class _Recorder:
         made = self._describe(node)
         names = [self.names.of(port) for port in self._ports(node)] or [made.name]
         upstreams = grad if isinstance(grad, dict) else {0: grad}
-        upstream = {names[k]: _value(u) for k, u in sorted(upstreams.items())}
+        named = {k: self.names.of(port) for k, port in self.ports.get(node, {}).items()}  # those that something used
+        upstream = {named.get(k, made.name): _value(u) for k, u in sorted(upstreams.items())}
         rules = _Rules(self, node, names)
         contributions = []
         for place, (child, given) in enumerate(zip(node.inputs, grads, strict=True)):

@@ -35,7 +35,7 @@ def operation_name(node: Any) -> str:
 
 
 _NAMES = {"MatMul": "matmul", "AsType": "astype", "LogSumExp": "logsumexp", "GetItem": "getitem", "SetItem": "setitem"}
-_NAMES |= {"CopyReshape": "reshape"}
+_NAMES |= {"CopyReshape": "reshape", "Put": "setitem", "SetWhere": "setitem", "AddAt": "scatter_add"}
 
 
 def expression_text(node: Any, operands: Sequence[str]) -> str:
@@ -206,7 +206,11 @@ RULES: dict[str, Any] = {
     "Flip": "flip({g})",
     "GetItem": "{g} at the place it was taken from, 0 elsewhere",
     "ScatterSlice": "{g} at the place it was put",
+    "Gather": "{g} added up at the places the elements were taken from, 0 elsewhere",
+    "AddAt": "{g} at the places the elements were added to",
     "SetItem": ("{g} with 0 at the overwritten place", "{g} at the overwritten place"),
+    "Put": ("{g} with 0 at the overwritten place", "{g} at the overwritten place"),
+    "SetWhere": ("{g} with 0 at the overwritten place", "{g} at the overwritten place"),
     "AsType": "{g}",
     "Clone": "{g}",
 }

@@ -14,6 +14,7 @@ from autograd.mode import grad_mode
 from autograd.ops.base import Operation
 from autograd.tensor import Tensor
 from kernels import backend_for
+from kernels.devices import canonical
 
 
 class AsType(Operation):
@@ -34,13 +35,18 @@ class Clone(Operation):
         return grad
 
 
-def astype(x: Tensor, dtype: Any, *, copy: bool = True) -> Tensor:
+def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: str | None = None) -> Tensor:
     """The elements converted to another dtype; floats are truncated to integers, and non-zero is True.
 
     Args:
         copy: with False, a tensor that has the dtype already is returned as it is.
+        device: where the result shall be; by default where x is.
     """
     wanted = dtypes.as_dtype(dtype)
+    if device is not None and canonical(device) != x.device:
+        from autograd.ops.creation import to
+
+        return to(x, dtype=wanted, device=device)
     if wanted == x.dtype:
         return clone(x) if copy else x
     return AsType.apply(x, dtype=wanted)
@@ -90,18 +96,26 @@ def as_numpy_array(x: Tensor, dtype: Any = None, copy: bool | None = None) -> np
     return np.array(backend_for(x.device).to_numpy(x._data), dtype=dtype, copy=copy)
 
 
-def dlpack(x: Tensor, **options: Any) -> Any:
-    """`__dlpack__`: the tensor's memory for another library, without a copy.
+def dlpack(
+    x: Tensor,
+    /,
+    *,
+    stream: Any = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: tuple[int, int] | None = None,
+    copy: bool | None = None,
+) -> Any:
+    """`__dlpack__`: the tensor's memory for another library, without a copy unless one is asked for.
 
     Raises:
         BufferError: the tensor requires grad, which the other library would not know of: use `x.detach()`.
     """
     if x._edge is not None:
         raise BufferError(f"__dlpack__: this tensor (shape {x.shape}) requires grad; share x.detach()")
-    return x._data.__dlpack__(**options)
+    return x._data.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
 
-def dlpack_device(x: Tensor) -> tuple[int, int]:
+def dlpack_device(x: Tensor, /) -> tuple[int, int]:
     """`__dlpack_device__`: (kind, number), (1, 0) for the CPU."""
     return x._data.__dlpack_device__()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,10 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
         return tensor(foreign, dtype, device, requires_grad)
     source = _as_array(data, dtype)
     wanted = dtypes.as_dtype(dtype if dtype is not None else source.dtype)
-    return Tensor(_from_host(source, wanted, device or "cpu"), requires_grad)
+    return Tensor(_from_host(source, wanted, "cpu" if device is None else device), requires_grad)
 
 
-def asarray(data: Any, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Tensor:
+def asarray(data: Any, /, dtype: Any = None, device: str | None = None, copy: bool | None = None) -> Tensor:
     """The data as a tensor: without a copy where that is possible.
 
     A tensor is returned as it is, with its graph; a NumPy array of a supported dtype is shared, not copied.
@@ -69,7 +70,7 @@ def asarray(data: Any, dtype: Any = None, device: str | None = None, copy: bool 
         return asarray(foreign, dtype, device, copy)
     source = _as_array(data, dtype)
     wanted = dtypes.as_dtype(dtype if dtype is not None else source.dtype)
-    place = canonical(device or "cpu")
+    place = canonical("cpu" if device is None else device)
     shared = isinstance(data, np.ndarray) and source is data and wanted == source.dtype and _is_usable(source)
     if copy is False and (not shared or place != "cpu"):
         raise ValueError("asarray: this data cannot be shared without a copy")
@@ -130,6 +131,8 @@ def _from_python(data: Any, dtype: np.dtype | None) -> np.ndarray:
         array = np.asarray(data)
     except ValueError as error:
         raise ValueError(f"cannot make a tensor of nested lists of unequal lengths: {error}") from None
+    if not isinstance(data, (list, tuple, *_SCALARS)):  # a buffer (bytearray, array.array, memoryview): its dtype is meant
+        return array
     is_empty = array.size == 0 and isinstance(data, (list, tuple))
     if dtype is None or dtype.kind != "f":
         array = _integers_kept(data, array)
@@ -232,18 +235,27 @@ def _shape(shape: Any, name: str) -> tuple[int, ...]:
     return tuple(s.__index__() for s in sizes)
 
 
+def _backend(device: str | None) -> Any:
+    """The kernels of a device, the CPU's if none is named."""
+    return backend_for("cpu" if device is None else device)
+
+
 def _variadic(shape: tuple, name: str) -> tuple[int, ...]:
     """A shape given as one tuple or as several integers."""
     return _shape(shape[0] if len(shape) == 1 else shape, name)
 
 
-def empty(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def empty(
+    shape: Any = (), *sizes: int, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """An uninitialised tensor."""
     kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.default_float
-    return Tensor(backend_for(device).empty(_variadic(shape, "empty"), kind), requires_grad)
+    return Tensor(_backend(device).empty(_variadic((shape, *sizes), "empty"), kind), requires_grad)
 
 
-def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def zeros(
+    shape: Any = (), *sizes: int, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of zeros.
 
     >>> import autograd as ag
@@ -251,35 +263,37 @@ def zeros(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bo
     tensor([[0, 0],
             [0, 0]], dtype=int64)
     """
-    return full(_variadic(shape, "zeros"), 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
+    return full(_variadic((shape, *sizes), "zeros"), 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def ones(*shape: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def ones(
+    shape: Any = (), *sizes: int, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of ones."""
-    return full(_variadic(shape, "ones"), 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
+    return full(_variadic((shape, *sizes), "ones"), 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def full(
-    shape: Any, fill_value: float, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
+    shape: Any, fill_value: float, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor with every element `fill_value`; the dtype by default follows the value's type."""
     value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
     kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.result_type(value)
-    backend = backend_for(device)
+    backend = _backend(device)
     return Tensor(backend.fill(backend.empty(_shape(shape, "full"), kind), value), requires_grad)
 
 
-def empty_like(x: Tensor, dtype: Any = None, device: str | None = None) -> Tensor:
+def empty_like(x: Tensor, /, dtype: Any = None, device: str | None = None) -> Tensor:
     """An uninitialised tensor of the same shape, dtype and device."""
     return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device)
 
 
-def zeros_like(x: Tensor, dtype: Any = None, device: str | None = None) -> Tensor:
+def zeros_like(x: Tensor, /, dtype: Any = None, device: str | None = None) -> Tensor:
     """Zeros of the same shape, dtype and device."""
     return zeros(x.shape, dtype=dtype or x.dtype, device=device or x.device)
 
 
-def ones_like(x: Tensor, dtype: Any = None, device: str | None = None) -> Tensor:
+def ones_like(x: Tensor, /, dtype: Any = None, device: str | None = None) -> Tensor:
     """Ones of the same shape, dtype and device."""
     if dtype is None and device is None:
         backend = backend_for(x.device)
@@ -287,38 +301,75 @@ def ones_like(x: Tensor, dtype: Any = None, device: str | None = None) -> Tensor
     return ones(x.shape, dtype=dtype or x.dtype, device=device or x.device)
 
 
-def full_like(x: Tensor, fill_value: float, dtype: Any = None, device: str | None = None) -> Tensor:
+def full_like(x: Tensor, /, fill_value: float, *, dtype: Any = None, device: str | None = None) -> Tensor:
     """A tensor of the same shape, dtype and device, every element `fill_value`."""
     return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device or x.device)
 
 
-def arange(start: float, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: str = "cpu") -> Tensor:
+def arange(
+    start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: str | None = None
+) -> Tensor:
     """Evenly spaced values from `start` (0 if one argument is given) up to, not including, `stop`."""
+    given: tuple[Any, Any, Any] = (0, start, step) if stop is None else (start, stop, step)
+    first, last, step = (v.item() if isinstance(v, Tensor) else v for v in given)
     if step == 0:
         raise ValueError("arange: the step must not be 0")
-    first, last = (0, start) if stop is None else (start, stop)
+    if not all(isinstance(v, (int, float, np.generic)) for v in (first, last, step)):
+        raise TypeError(f"arange: start, stop and step must be real numbers, got {first!r}, {last!r} and {step!r}")
     kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.result_type(*(type(v)() for v in (first, last, step)))
-    return wrap(backend_for(device).from_numpy(np.arange(first, last, step, dtype=kind)))
+    if kind.kind == "f":  # in float64 and by multiplication: no rounding error adds up
+        count = max(0, math.ceil((float(last) - float(first)) / float(step)))
+        values = (float(first) + float(step) * np.arange(count)).astype(kind)
+    else:
+        values = np.arange(first, last, step, dtype=kind)
+    return wrap(_backend(device).from_numpy(values))
 
 
 def linspace(
-    start: float, stop: float, num: int, *, dtype: Any = None, device: str = "cpu", endpoint: bool = True
+    start: float, stop: float, /, num: int, *, dtype: Any = None, device: str | None = None, endpoint: bool = True
 ) -> Tensor:
     """`num` evenly spaced values from `start` to `stop`."""
     kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.default_float
-    return wrap(backend_for(device).from_numpy(np.linspace(start, stop, num, endpoint=endpoint, dtype=kind)))
+    return wrap(_backend(device).from_numpy(np.linspace(start, stop, num, endpoint=endpoint, dtype=kind)))
 
 
-def eye(n_rows: int, n_cols: int | None = None, *, k: int = 0, dtype: Any = None, device: str = "cpu") -> Tensor:
+def eye(
+    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: str | None = None
+) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere."""
     kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.default_float
-    return wrap(backend_for(device).from_numpy(np.eye(n_rows, n_cols, k=k, dtype=kind)))
+    return wrap(_backend(device).from_numpy(np.eye(n_rows, n_cols, k=k, dtype=kind)))
 
 
-def from_dlpack(x: Any) -> Tensor:
-    """A tensor that shares the memory of anything with `__dlpack__`, on the CPU or a CUDA device; never a copy."""
+def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
+    """A tensor that shares the memory of anything with `__dlpack__`, on the CPU or a CUDA device.
+
+    Args:
+        device: where the tensor shall be, by default where x is; elsewhere it is a copy.
+        copy: True copies always, False raises a ValueError where a copy is needed, None copies only then (for another
+            device, and for memory that is read-only or of foreign byte order).
+
+    Raises:
+        BufferError: the other library does not give its memory away, for example that of a tensor that requires grad.
+    """
+    if not hasattr(x, "__dlpack__"):
+        raise TypeError(f"from_dlpack: needs an object with __dlpack__, got {type(x).__name__}")
     if hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) == 2:
         from kernels.cuda.array import from_dlpack as import_array
 
-        return wrap(import_array(x))
-    return asarray(np.from_dlpack(x))
+        return asarray(wrap(import_array(x)), device=device, copy=copy)
+    if isinstance(x, Tensor) and x.device != "cpu":  # the simulator's memory, which says that it is the host's
+        x.__dlpack__()
+        return asarray(x, device=device, copy=copy)
+    return asarray(np.from_dlpack(x), device=device, copy=copy)
+
+
+def to_device(x: Tensor, device: str, /, *, stream: Any = None) -> Tensor:
+    """The tensor on another device, by the standard's name; itself if it is there already.
+
+    Raises:
+        ValueError: a stream is given: there is one per device, which everything goes through.
+    """
+    if stream is not None:
+        raise ValueError("to_device: streams cannot be chosen: all work on a device is done in order on one; leave it out")
+    return to(x, device=device)

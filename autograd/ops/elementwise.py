@@ -6,6 +6,7 @@ which is a formula again, and so an elementwise operation again: gradients of an
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,6 +58,23 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
     def __doc__(self) -> str:  # type: ignore[override]  # written when asked for: the formula is built at first use
         return f"{self.name}: elementwise, {self.formula}."
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "__signature__":  # for inspect.signature and help(): operands by position, parameters by keyword
+            return self._signature()
+        raise AttributeError(f"elementwise operation {self.__dict__.get('name')} has no attribute {name!r}")
+
+    def _signature(self) -> inspect.Signature:
+        formula = self.formula
+        standard = ("x",) if len(formula.inputs) == 1 else ("x1", "x2")
+        names = standard if len(formula.inputs) < 3 and not formula.parameters else formula.inputs
+        return inspect.Signature([
+            *(inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in names),
+            *(
+                inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=formula.defaults.get(n, inspect.Parameter.empty))
+                for n in formula.parameters
+            ),
+        ])
+
     def __repr__(self) -> str:
         return f"<elementwise operation {self.name}>"
 
@@ -85,7 +103,8 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
             elif hasattr(operand, "call_operation"):  # a stand-in inside a fused function
                 return operand.call_operation(self, operands, values)
             else:
-                return self.run([as_operand(o, self.name) for o in operands], values)
+                device = next((o.device for o in operands if isinstance(o, Tensor)), "cpu")
+                return self.run([as_operand(o, self.name, device) for o in operands], values)
         key = tuple(kinds)
         plan = self._plans.get(key) or self._make_plan(key)
         if plan.checks is not None:
@@ -200,7 +219,7 @@ def _short_binary(operation: Elementwise, otherwise: Callable) -> Callable:
     plans, new = operation._plans, object.__new__
     recording, anomaly = grad_mode.get, anomaly_mode.get
 
-    def binary(x: Any, y: Any) -> Any:
+    def binary(x: Any, y: Any, /) -> Any:
         if not isinstance(x, Tensor):
             return otherwise(x, y)
         if isinstance(y, Tensor):
@@ -255,7 +274,7 @@ def _short_unary(operation: Elementwise, otherwise: Callable) -> Callable:
     plans, new = operation._plans, object.__new__
     recording, anomaly = grad_mode.get, anomaly_mode.get
 
-    def unary(x: Any) -> Any:
+    def unary(x: Any, /) -> Any:
         plan = plans.get((x._layout,)) if isinstance(x, Tensor) else None
         if plan is None or not plan.ordinary:
             return otherwise(x)
@@ -288,14 +307,17 @@ def _short_unary(operation: Elementwise, otherwise: Callable) -> Callable:
     return unary
 
 
-def as_operand(value: Any, name: str) -> Any:
-    """An operand that is neither Tensor nor Python number, made into one of them."""
+def as_operand(value: Any, name: str, device: str = "cpu") -> Any:
+    """An operand that is neither Tensor nor Python number, made into one of them.
+
+    A NumPy scalar is a number that belongs to no device, and goes to the given one; arrays and lists are on the CPU.
+    """
     if isinstance(value, Tensor) or type(value) in _NUMBERS or hasattr(value, "call_operation"):
         return value
     if isinstance(value, (np.ndarray, np.generic, list, tuple)):
         from autograd.ops.creation import asarray
 
-        return asarray(value)
+        return asarray(value, device=device if isinstance(value, np.generic) else None)
     raise TypeError(
         f"{name}: an operand is a {type(value).__name__}; operands are tensors, NumPy arrays, lists or Python numbers"
     )

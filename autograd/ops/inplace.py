@@ -43,7 +43,7 @@ def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **para
         ValueError: the result's shape is not the target's.
     """
     name = f"in-place {operation.name}"
-    others = tuple(as_operand(o, name) for o in others)
+    others = tuple(as_operand(o, name, target.device) for o in others)
     recording = grad_mode.get() and any(isinstance(o, Tensor) and o._edge is not None for o in (target, *others))
     if recording:
         check_may_record(target, name)

@@ -92,7 +92,7 @@ def _rows(array: Any, backend: Any) -> Any:
     return (array if array.flags.c_contiguous else backend.copy(array)).reshape(shape)
 
 
-def matmul(a: Tensor, b: Tensor) -> Tensor:
+def matmul(a: Tensor, b: Tensor, /) -> Tensor:
     """The matrix product: of the last two axes, the others broadcast; a 1-D operand is a row (left) or column (right).
 
     Raises:
@@ -150,7 +150,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     return matmul(a, b)
 
 
-def outer(a: Tensor, b: Tensor) -> Tensor:
+def outer(a: Tensor, b: Tensor, /) -> Tensor:
     """All products of an element of one vector with one of another: (n,), (m,) -> (n, m)."""
     if a.ndim != 1 or b.ndim != 1:
         raise ValueError(f"outer: needs two vectors, got shapes {a.shape} and {b.shape}")

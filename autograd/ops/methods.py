@@ -6,7 +6,21 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from autograd.ops import conversion, creation, index, linalg, nn_ops, reduce, shape
+from autograd.namespace import array_namespace
+from autograd.ops import (
+    conversion,
+    creation,
+    cumulative,
+    diagonal,
+    index,
+    linalg,
+    nn_ops,
+    reduce,
+    searching,
+    selection,
+    shape,
+    sorting,
+)
 from autograd.ops import elementwise as ew
 from autograd.ops.elementwise import OPERATIONS, Elementwise, short_form
 from autograd.ops.inplace import update_in_place
@@ -35,28 +49,28 @@ def _accepts(other: Any) -> bool:
 
 
 def _forward(operation: Elementwise) -> Callable:
-    def otherwise(self, other):
+    def otherwise(self, other, /):
         return operation.run((self, other)) if _accepts(other) else NotImplemented
 
     return short_form(operation, otherwise) or operation
 
 
 def _reflected(operation: Elementwise) -> Callable:
-    def method(self, other):
+    def method(self, other, /):
         return operation(other, self) if _accepts(other) else NotImplemented
 
     return method
 
 
 def _in_place(operation: Elementwise) -> Callable:
-    def method(self, other):
+    def method(self, other, /):
         return update_in_place(operation, self, other) if _accepts(other) else NotImplemented
 
     return method
 
 
 def _unary(operation: Elementwise) -> Callable:
-    return operation.short or (lambda self: operation(self))
+    return operation.short or (lambda self, /: operation(self))
 
 
 def _named(operation: Elementwise, arity: int) -> Callable:
@@ -94,12 +108,19 @@ def _fill(self: Tensor, value: float) -> Tensor:
 
 
 def _copy(self: Tensor, source: Any) -> Tensor:
-    """Overwrite the elements in place with those of `source`, broadcast and converted."""
+    """Overwrite the elements in place with those of `source`, broadcast and converted, from any device."""
+    if isinstance(source, Tensor) and source.device != self.device:
+        source = source.to(device=self.device)
     index.setitem(self, (...,), source)
     return self
 
 
-def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
+def _astype(self: Tensor, dtype: Any, *, copy: bool = True, device: str | None = None) -> Tensor:
+    """The elements converted to another dtype: `autograd.astype`, with the dtype by keyword too, as NumPy allows."""
+    return conversion.astype(self, dtype, copy=copy, device=device)
+
+
+def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
     """Each element brought between two bounds (tensors or numbers, None for none); its slope is 1 on the bounds too."""
     if hasattr(x, "call_operation"):  # inside a fused function
         low, high = (float("-inf") if min is None else min), (float("inf") if max is None else max)
@@ -116,7 +137,7 @@ def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     return ew.maximum(x, min) if max is None else ew.clip(x, min, max)
 
 
-def where(condition: Any, x: Any, y: Any) -> Tensor:
+def where(condition: Any, x: Any, y: Any, /) -> Tensor:
     """x where the condition holds, y elsewhere; the gradient goes only to what was chosen.
 
     >>> import autograd as ag
@@ -138,11 +159,13 @@ _OTHERS: dict[str, Any] = {
     "unsqueeze": lambda self, axis: shape.expand_dims(self, axis),
     "view": shape.reshape,
     "clamp": clip,
+    "argsort": lambda self, axis=-1, descending=False, stable=True: sorting.argsort(self, axis=axis, descending=descending),
     "copy": conversion.clone,
+    "astype": _astype,
     "T": property(lambda self: shape.transpose(self), doc="The axes reversed; a view."),
     "mT": property(shape.matrix_transpose, doc="The last two axes exchanged; a view."),
-    "__matmul__": lambda self, other: linalg.matmul(self, other) if _accepts(other) else NotImplemented,
-    "__rmatmul__": lambda self, other: linalg.matmul(other, self) if _accepts(other) else NotImplemented,
+    "__matmul__": lambda self, other, /: linalg.matmul(self, other) if _accepts(other) else NotImplemented,
+    "__rmatmul__": lambda self, other, /: linalg.matmul(other, self) if _accepts(other) else NotImplemented,
     "__getitem__": index.getitem,
     "__setitem__": index.setitem,
     "__array__": conversion.as_numpy_array,
@@ -161,6 +184,8 @@ _OTHERS: dict[str, Any] = {
     "cpu": lambda self: creation.to(self, "cpu"),
     "cuda": lambda self, device=None: creation.to(self, _cuda_device(device)),
     "__dlpack__": conversion.dlpack,
+    "__array_namespace__": array_namespace,
+    "to_device": creation.to_device,
     "__dlpack_device__": conversion.dlpack_device,
     "__cuda_array_interface__": property(conversion.cuda_array_interface),
 }
@@ -196,13 +221,16 @@ def bind() -> None:
 def _bind_functions() -> None:
     for function in (
         reduce.sum, reduce.mean, reduce.prod, reduce.max, reduce.min, reduce.any, reduce.all, reduce.argmax, reduce.argmin,
+        cumulative.cumsum, cumulative.cumprod,
     ):  # fmt: skip
         setattr(Tensor, function.__name__, _reduction(function))
     for function in (
         reduce.var, reduce.std, reduce.logsumexp, reduce.norm, shape.reshape, shape.transpose, shape.permute_dims,
         shape.swapaxes, shape.moveaxis, shape.expand_dims, shape.squeeze, shape.flatten, shape.ravel, shape.broadcast_to,
-        shape.expand, shape.split, shape.flip, conversion.astype, conversion.clone, conversion.numpy, conversion.item,
+        shape.expand, shape.split, shape.flip, conversion.clone, conversion.numpy, conversion.item,
         conversion.tolist, creation.to, linalg.matmul, linalg.dot, nn_ops.softmax, nn_ops.log_softmax, clip,
+        selection.gather, selection.index_add, selection.index_select, selection.masked_fill, selection.masked_select,
+        diagonal.diagonal, diagonal.trace, searching.nonzero, selection.scatter_add, selection.take,
     ):  # fmt: skip
         setattr(Tensor, function.__name__, function)
     for name, value in _OTHERS.items():

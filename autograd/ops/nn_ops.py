@@ -246,6 +246,10 @@ def cross_entropy(
     if weight is not None:
         if weight.shape != logits.shape[1:]:
             raise ValueError(f"cross_entropy: weight has shape {weight.shape}, expected {logits.shape[1:]}, one per class")
+        if weight.device != logits.device:
+            raise RuntimeError(
+                f"cross_entropy: the logits are on {logits.device}, weight on {weight.device}; bring them together by .to(device)"
+            )
         options["weight"] = weight.detach().astype(logits.dtype)._data
     return CrossEntropy.apply(_floats(logits, "cross_entropy"), labels, reduction=reduction, options=options)
 

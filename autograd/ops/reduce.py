@@ -132,12 +132,12 @@ def _accumulating(x: Tensor, dtype: Any) -> Tensor:
     return x if dtype is None else x.astype(dtype, copy=False)
 
 
-def sum(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+def sum(x: Tensor, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The sum over axes (all, if None); small integers are summed as 64-bit ones.
 
     Args:
         axis: an integer, a tuple of them, or None.
-        dtype: convert to this first. It comes before `keepdims`, as in NumPy: write `x.sum(0, keepdims=True)`.
+        dtype: of the sum; x is converted to it first. It comes before `keepdims`, as in NumPy: write `x.sum(0, keepdims=True)`.
         keepdims: keep the reduced axes with size 1.
 
     >>> import autograd as ag
@@ -145,41 +145,43 @@ def sum(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = False) 
     tensor([2., 2., 2.], dtype=float32)
     """
     x = _accumulating(x, dtype)
-    return Sum.apply(x, axis=normalize_axes(axis, x.ndim, "sum"), keepdims=keepdims)
+    out = Sum.apply(x, axis=normalize_axes(axis, x.ndim, "sum"), keepdims=keepdims)
+    return out if dtype is None else _accumulating(out, dtype)
 
 
-def mean(x: Tensor, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
+def mean(x: Tensor, /, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
     """The arithmetic mean over axes; NaN over no elements. Floats only."""
     x = _floats(_accumulating(x, dtype), "mean")
     return Mean.apply(x, axis=normalize_axes(axis, x.ndim, "mean"), keepdims=keepdims)
 
 
-def prod(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+def prod(x: Tensor, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The product over axes; its gradient is exact where elements are zero."""
     x = _accumulating(x, dtype)
-    return Prod.apply(x, axis=normalize_axes(axis, x.ndim, "prod"), keepdims=keepdims)
+    out = Prod.apply(x, axis=normalize_axes(axis, x.ndim, "prod"), keepdims=keepdims)
+    return out if dtype is None else _accumulating(out, dtype)
 
 
-def max(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def max(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The largest element over axes; NaN if there is one. The gradient is shared evenly by equal largest elements."""
     axes = normalize_axes(axis, x.ndim, "max")
     _not_empty(x, axes, "max")
     return Max.apply(x, axis=axes, keepdims=keepdims)
 
 
-def min(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def min(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The smallest element over axes; NaN if there is one. The gradient is shared evenly by equal smallest elements."""
     axes = normalize_axes(axis, x.ndim, "min")
     _not_empty(x, axes, "min")
     return Min.apply(x, axis=axes, keepdims=keepdims)
 
 
-def var(x: Tensor, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+def var(x: Tensor, /, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The variance over axes: squared distances from the mean, divided by their number minus `correction`."""
     return _variance(x, axis, correction, keepdims, "var")
 
 
-def std(x: Tensor, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+def std(x: Tensor, /, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The standard deviation over axes; its derivative at equal elements is 0."""
     return _root(_variance(x, axis, correction, keepdims, "std"))
 
@@ -189,13 +191,13 @@ def _variance(x: Tensor, axis: Any, correction: float, keepdims: bool, name: str
     return Var.apply(x, axis=axes, correction=float(correction), keepdims=keepdims)
 
 
-def logsumexp(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def logsumexp(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))) without overflow; -inf with gradient 0 where all elements are -inf."""
     x = _floats(x, "logsumexp")
     return LogSumExp.apply(x, axis=normalize_axes(axis, x.ndim, "logsumexp"), keepdims=keepdims)
 
 
-def norm(x: Tensor, ord: float = 2, axis: Any = None, keepdims: bool = False) -> Tensor:
+def norm(x: Tensor, /, ord: float = 2, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The vector norm over axes (all, if None): (sum |x|**ord)**(1/ord), inf and -inf the largest and smallest |x|.
 
     Its derivative at zero is 0.
@@ -212,10 +214,11 @@ def norm(x: Tensor, ord: float = 2, axis: Any = None, keepdims: bool = False) ->
     if ord == 0:
         return sum(ew.not_equal(x, 0.0).astype(x.dtype), axis=axis, keepdims=keepdims)
     absent = ew.equal(x, 0.0)  # 0 ** ord has an infinite slope for ord < 1; the direction is lost there
-    power = ew.where(absent, 0.0, ew.where(absent, 1.0, ew.abs(x)) ** ord)
+    at_zero = 0.0 if ord > 0 else math.inf
+    power = ew.where(absent, at_zero, ew.where(absent, 1.0, ew.abs(x)) ** ord)
     total = sum(power, axis=axis, keepdims=keepdims)
     is_zero = ew.equal(total, 0.0)
-    return ew.where(is_zero, 0.0, ew.where(is_zero, 1.0, total) ** (1 / ord))
+    return ew.where(is_zero, at_zero, ew.where(is_zero, 1.0, total) ** (1 / ord))
 
 
 def _root(x: Tensor) -> Tensor:
@@ -224,12 +227,12 @@ def _root(x: Tensor) -> Tensor:
     return ew.where(is_zero, 0.0, ew.sqrt(ew.where(is_zero, 1.0, x)))
 
 
-def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+def argmax(x: Tensor, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """The index of the first largest element along an axis (of all elements, if None); has no gradient."""
     return _arg(x, axis, keepdims, "argmax")
 
 
-def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+def argmin(x: Tensor, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """The index of the first smallest element along an axis (of all elements, if None); has no gradient."""
     return _arg(x, axis, keepdims, "argmin")
 
@@ -240,17 +243,17 @@ def _arg(x: Tensor, axis: int | None, keepdims: bool, name: str) -> Tensor:
     return _plain(name, x, axis=place, keepdims=keepdims)
 
 
-def any(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def any(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Whether some element is non-zero, over axes."""
     return _plain("any", x, axis=normalize_axes(axis, x.ndim, "any"), keepdims=keepdims)
 
 
-def all(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def all(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Whether every element is non-zero, over axes."""
     return _plain("all", x, axis=normalize_axes(axis, x.ndim, "all"), keepdims=keepdims)
 
 
-def count_nonzero(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def count_nonzero(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Tensor:
     """How many elements are not zero, over axes."""
     return _plain("count_nonzero", x, axis=normalize_axes(axis, x.ndim, "count_nonzero"), keepdims=keepdims)
 

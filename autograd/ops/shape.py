@@ -95,26 +95,30 @@ def _slices(axis: int, sizes: Sequence[int]) -> list[tuple]:
 # --- functions -------------------------------------------------------------------------------------------------------
 
 
-def reshape(x: Tensor, *shape: Any) -> Tensor:
+def reshape(x: Tensor, /, shape: Any = (), *sizes: int, copy: bool | None = None) -> Tensor:
     """The elements in another shape, in C order: a view where the memory allows it, otherwise a copy.
 
     Args:
         shape: a tuple or several integers; one of them may be -1 and is worked out.
+        copy: True copies always, False raises where a copy is needed, None copies only then.
 
     Raises:
-        ValueError: the number of elements would change, or more than one size is -1.
+        ValueError: the number of elements would change, more than one size is -1, or a copy is needed and not allowed.
 
     >>> import autograd as ag
     >>> ag.reshape(ag.arange(6), (2, -1)).shape
     (2, 3)
     """
-    sizes = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-    wanted = _resolve(x, tuple(int(s.__index__()) for s in sizes))
-    if wanted == x.shape:
-        kind = Reshape
-    else:
-        kind = Reshape if x._layout.contiguous or _view_reshapes(x._data, wanted) else CopyReshape
-    return kind.apply(x, shape=wanted)
+    wanted = _resolve(x, tuple(int(s.__index__()) for s in _given(shape, sizes)))
+    is_view = wanted == x.shape or x._layout.contiguous or _view_reshapes(x._data, wanted)
+    if copy is False and not is_view:
+        raise ValueError(f"reshape: no view of this tensor of shape {x.shape}, as it lies in memory, has shape {wanted}")
+    return (Reshape if is_view and not copy else CopyReshape).apply(x, shape=wanted)
+
+
+def _given(shape: Any, sizes: tuple[int, ...]) -> tuple:
+    """A shape given as one tuple or as several integers."""
+    return tuple(shape) if isinstance(shape, (tuple, list)) and not sizes else (shape, *sizes)
 
 
 def _view_reshapes(array: Any, shape: tuple[int, ...]) -> bool:
@@ -136,7 +140,7 @@ def _resolve(x: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def permute_dims(x: Tensor, axes: Sequence[int]) -> Tensor:
+def permute_dims(x: Tensor, /, axes: Sequence[int]) -> Tensor:
     """The axes in another order; a view.
 
     >>> import autograd as ag
@@ -168,7 +172,7 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
     return PermuteDims.apply(x, axes=tuple(order))
 
 
-def moveaxis(x: Tensor, source: int | tuple[int, ...], destination: int | tuple[int, ...]) -> Tensor:
+def moveaxis(x: Tensor, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> Tensor:
     """Axes moved to new places, the others kept in order; a view."""
     sources = [normalize_axis(a, x.ndim, "moveaxis") for a in np.atleast_1d(source).tolist()]
     places = [normalize_axis(a, x.ndim, "moveaxis") for a in np.atleast_1d(destination).tolist()]
@@ -180,14 +184,14 @@ def moveaxis(x: Tensor, source: int | tuple[int, ...], destination: int | tuple[
     return PermuteDims.apply(x, axes=tuple(order))
 
 
-def matrix_transpose(x: Tensor) -> Tensor:
+def matrix_transpose(x: Tensor, /) -> Tensor:
     """The last two axes exchanged; a view."""
     if x.ndim < 2:
         raise ValueError(f"matrix_transpose: needs at least 2 dimensions, got shape {x.shape}")
     return swapaxes(x, -2, -1)
 
 
-def expand_dims(x: Tensor, axis: int | tuple[int, ...] = 0) -> Tensor:
+def expand_dims(x: Tensor, /, axis: int | tuple[int, ...] = 0) -> Tensor:
     """New axes of size 1 at the given places of the result; a view."""
     given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     axes = normalize_axes(given, x.ndim + len(given), "expand_dims")
@@ -195,7 +199,7 @@ def expand_dims(x: Tensor, axis: int | tuple[int, ...] = 0) -> Tensor:
     return Reshape.apply(x, shape=tuple(1 if k in axes else next(sizes) for k in range(x.ndim + len(given))))
 
 
-def squeeze(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
+def squeeze(x: Tensor, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Without the given axes, which must have size 1 (all such axes if none are given); a view."""
     if axis is None:
         axes = tuple(k for k, size in enumerate(x.shape) if size == 1)
@@ -223,9 +227,9 @@ def ravel(x: Tensor) -> Tensor:
     return reshape(x, (x.size,))
 
 
-def broadcast_to(x: Tensor, *shape: Any) -> Tensor:
+def broadcast_to(x: Tensor, /, shape: Any, *sizes: int) -> Tensor:
     """The tensor stretched to a shape, without copying: stretched elements are the same memory."""
-    wanted = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else tuple(shape)
+    wanted = _given(shape, sizes)
     if broadcast_shapes("broadcast_to", x.shape, wanted) != wanted:
         raise ValueError(f"broadcast_to: a tensor of shape {x.shape} cannot be stretched to {wanted}")
     return BroadcastTo.apply(x, shape=wanted)
@@ -244,7 +248,7 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(broadcast_to(t, shape) for t in tensors)
 
 
-def concat(tensors: Sequence[Tensor], axis: int | None = 0) -> Tensor:
+def concat(tensors: Sequence[Tensor], /, axis: int | None = 0) -> Tensor:
     """The tensors one after another along an existing axis; None flattens them first.
 
     Raises:
@@ -265,7 +269,7 @@ def concat(tensors: Sequence[Tensor], axis: int | None = 0) -> Tensor:
     return Concat.apply(*parts, axis=place)
 
 
-def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+def stack(tensors: Sequence[Tensor], /, axis: int = 0) -> Tensor:
     """The tensors, all of one shape, along a new axis.
 
     >>> import autograd as ag
@@ -290,7 +294,7 @@ def _same_dtype(tensors: Sequence[Any], name: str) -> list[Tensor]:
     return [p if p.dtype == dtype else p.astype(dtype) for p in parts]
 
 
-def unstack(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:
+def unstack(x: Tensor, /, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, that axis removed; views."""
     place = normalize_axis(axis, x.ndim, "unstack")
     return tuple(x[(slice(None),) * place + (k,)] for k in range(x.shape[place]))
@@ -311,6 +315,6 @@ def split(x: Tensor, sections: int | Sequence[int], axis: int = 0) -> tuple[Tens
     return tuple(x[part] for part in _slices(place, sizes))
 
 
-def flip(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
+def flip(x: Tensor, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """The elements in reverse along the given axes (all, if None); a view."""
     return Flip.apply(x, axes=normalize_axes(axis, x.ndim, "flip"))

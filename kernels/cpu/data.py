@@ -58,3 +58,10 @@ def to_numpy(array: np.ndarray) -> np.ndarray:
 def may_share_memory(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether the elements of two arrays may overlap in memory (their outer bounds do)."""
     return np.may_share_memory(a, b)
+
+
+def diagonal(array: np.ndarray, offset: int, axis1: int, axis2: int) -> np.ndarray:
+    """A view of the elements on a diagonal of two axes, as the last axis; writeable where the array is."""
+    view = array.diagonal(offset, axis1, axis2)
+    view.flags.writeable = array.flags.writeable
+    return view

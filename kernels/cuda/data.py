@@ -75,3 +75,13 @@ def to_device(array: DeviceArray, device: str) -> DeviceArray:
         if here is not there:
             runtime.wait(there, here)
     return out
+
+
+def diagonal(array: DeviceArray, offset: int, axis1: int, axis2: int) -> DeviceArray:
+    """A view of the elements on a diagonal of two axes, as the last axis; writeable where the array is."""
+    first, second = array.strides[axis1], array.strides[axis2]
+    start = offset * second if offset >= 0 else -offset * first
+    size = max(0, min(array.shape[axis1] + min(offset, 0), array.shape[axis2] - max(offset, 0)))
+    kept = [k for k in range(array.ndim) if k not in (axis1, axis2)]
+    shape, strides = (tuple(values[k] for k in kept) for values in (array.shape, array.strides))
+    return array._view(array.pointer + (start if size else 0), (*shape, size), (*strides, first + second))

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_support import IS_SIMULATED, needs_cuda
+from cuda_support import IS_SIMULATED, cuda, needs_cuda
 
 import autograd as ag
+import nn
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = needs_cuda
@@ -148,6 +149,47 @@ def test_dlpack_shares_memory():
         x.requires_grad_().__dlpack__()
 
 
+def test_numpy_scalars_are_numbers_of_no_device():
+    x = ag.tensor([1.0, 2.0], device="cuda")
+    for got, expected in [
+        (x * np.sqrt(4.0), [2.0, 4.0]), (np.float32(3) - x, [2.0, 1.0]), (ag.where(x > np.int64(1), x, np.float32(0)), [0.0, 2.0]),
+    ]:  # fmt: skip
+        assert got.device == "cuda:0" and got.tolist() == expected
+    assert (x * np.sqrt(4.0)).dtype == (x.to("cpu") * np.sqrt(4.0)).dtype
+    x *= np.float32(2)
+    assert x.tolist() == [2.0, 4.0]
+    with pytest.raises(RuntimeError, match="operands are on"):
+        x + np.ones(2, np.float32)
+
+
+def test_copies_come_from_any_device():
+    here, there = ag.tensor([1.0, 2.0], requires_grad=True), ag.zeros(3, 2, device="cuda")
+    there.copy_(here.astype(ag.float64))
+    there.sum().backward()
+    assert there.device == "cuda:0" and there.tolist() == [[1.0, 2.0]] * 3 and here.grad.tolist() == [3.0, 3.0]
+    assert ag.zeros(2).copy_(there[0].detach()).tolist() == [1.0, 2.0]
+
+
+def test_a_gradient_is_where_its_tensor_is():
+    x = ag.zeros(2, device="cuda", requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"\.grad must be on cuda:0.*got one on cpu"):
+        x.grad = ag.zeros(2)
+    x.grad = ag.zeros(2, device="cuda")
+
+
+def test_weights_of_classes_on_another_device_are_refused():
+    logits, targets = ag.zeros(3, 2, device="cuda"), ag.zeros(3, dtype=ag.int64, device="cuda")
+    with pytest.raises(RuntimeError, match="logits are on cuda:0, weight on cpu"):
+        nn.functional.cross_entropy(logits, targets, weight=ag.ones(2))
+
+
+@two_devices
+def test_kernels_refuse_arrays_of_two_devices():
+    weight, x = (ag.ones(*shape, device=device)._data for shape, device in [((3,), "cuda:0"), ((3, 3), "cuda:1")])
+    with pytest.raises(RuntimeError, match="arrays are on cuda:0 and cuda:1"):
+        cuda().layer_norm(x, weight)
+
+
 def test_dlpack_of_the_cpu():
     x = ag.tensor([1.0, 2.0])
     array = np.from_dlpack(x)
@@ -207,3 +249,19 @@ def test_import_does_not_load_cuda():
 def test_an_unknown_setting_is_refused():
     result = python("import autograd as ag; ag.ones(2, device='cuda')", GRADLOOM_CUDA="fast")
     assert "GRADLOOM_CUDA='fast': expected 'sim'" in result.stderr
+
+
+def test_threads_that_have_ended_leave_their_streams_and_memory_to_others():
+    from kernels.cuda import runtime
+
+    streams = set()
+
+    def work() -> None:
+        (ag.ones(64, device="cuda") + 1).numpy()
+        streams.add(runtime.current().stream(0))
+
+    for _ in range(8):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()  # which returns a moment before the thread's own things are gone
+    assert len(streams) <= 3

@@ -99,3 +99,33 @@ def test_data_loaders_keep_the_device():
         assert a.device == b.device == "cuda:0"
         rows.append(a.numpy())
     assert sorted(map(tuple, np.concatenate(rows))) == sorted(map(tuple, x.numpy()))
+
+
+def test_batches_are_gathered_on_the_device():
+    x = np.arange(24.0, dtype=np.float32).reshape(8, 3)
+    data = nn.data.TensorDataset(ag.tensor(x, device="cuda"), ag.arange(8, device="cuda"))
+    seen = []
+    for batch, labels in nn.data.DataLoader(data, batch_size=3, shuffle=True, generator=1):
+        assert batch.device == labels.device == "cuda:0" and np.array_equal(batch.numpy(), x[labels.numpy()])
+        seen += labels.tolist()
+    assert sorted(seen) == list(range(8))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_that_pick_classes(weighted):
+    scores = np.log(np.random.default_rng(0).dirichlet(np.ones(3), 5)).astype(np.float32)
+    labels = np.array([0, 2, -100, 1, 2])
+    results = []
+    for device in ("cpu", "cuda"):
+        x = ag.tensor(scores, requires_grad=True, device=device)
+        weight = ag.tensor([0.5, 1.0, 2.0], device=device) if weighted else None
+        loss = nn.functional.nll_loss(x, ag.tensor(labels, device=device), weight)
+        loss.backward()
+        results.append((loss.item(), x.grad.numpy()))
+    assert np.allclose(results[0][0], results[1][0], rtol=1e-6) and np.allclose(results[0][1], results[1][1], rtol=1e-6)
+    for wrong in (3, -1):
+        with pytest.raises(IndexError, match=f"index {wrong} is out of range for axis 1 of size 3"):
+            nn.functional.nll_loss(x, ag.tensor([0, wrong, 1, 1, 1], device="cuda")).item()
+    assert nn.functional.one_hot(ag.tensor([0, 2], device="cuda")).tolist() == [[1, 0, 0], [0, 0, 1]]
+    with pytest.raises(IndexError, match="index -1 is out of range"):
+        nn.functional.one_hot(ag.tensor([0, -1], device="cuda"), 3).numpy()

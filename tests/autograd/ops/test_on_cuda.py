@@ -69,7 +69,8 @@ def compare(operation: Operation, case: Case, tensors: list[Tensor], order: int)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda d: d.__name__)
 @pytest.mark.parametrize("operation", FLOATING, ids=str)
 def test_values_and_derivatives_to_second_order(operation, dtype):
-    cases = operation.cases if dtype == np.float32 else operation.cases[:1]
+    made_of_others = operation.name.startswith("linalg.")  # LAPACK on the host, and operations that have entries themselves
+    cases = operation.cases if dtype == np.float32 and not made_of_others else operation.cases[:1]
     for case in cases:
         compare(operation, case, [ag.tensor(a) for a in operation.draw(case, dtype)], operation.order)
 
