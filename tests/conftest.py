@@ -2,6 +2,7 @@
 
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,13 @@ import kernels
 import nn
 from kernels import memory
 from kernels.cuda import driver
+
+with suppress(ImportError):
+    from hypothesis import HealthCheck, settings
+
+    # A machine that others keep busy is no reason to fail.
+    settings.register_profile("gradloom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("gradloom")
 
 ROOT = Path(__file__).resolve().parents[1]
 
