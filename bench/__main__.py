@@ -23,7 +23,7 @@ def run_families(names: Sequence[str], threads: int, quick: bool) -> dict[str, A
     """Measure the families in this process, and print each table when it is complete."""
     machine.torch_module()
     from bench.cases import cases_of
-    from bench.suite import HEADINGS, LEGEND, measure, table
+    from bench.suite import HEADINGS, LEGEND, measure, progress, table
 
     machine.use_threads(threads)
     described = machine.describe()
@@ -36,19 +36,14 @@ def run_families(names: Sequence[str], threads: int, quick: bool) -> dict[str, A
     for name, own in cases.items():
         rows = []
         for case in own:
-            _progress(f"{name}: {case.label}")
+            progress(f"{name}: {case.label}")
             budget = min(LONGEST_CASE, 3 * max(0.0, end - time.monotonic()) / left)  # most cases need far less than their share
             rows.append(measure(case, threads=threads, rounds=QUICK_ROUNDS if quick else harness.ROUNDS, budget=budget))
             left -= 1
-        _progress("")
+        progress("")
         print(f"\n{name}\n{table(HEADINGS, [row.cells() for row in rows])}", flush=True)
         results += [row.as_dict() for row in rows]
     return {"machine": described, "rows": results}
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,7 +19,8 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
@@ -119,27 +120,39 @@ def compare(
         del result
         timings[name] = Timing(_calls_per_sample(function, shortest_sample))
     names = list(contenders)
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()  # a collection would hit whoever happens to run
     begin = time.perf_counter()
     done = 0
-    try:
+    with no_collection():
         while True:
             spent = time.perf_counter() - begin
             if (done >= rounds and spent >= seconds) or (done >= FEWEST_ROUNDS and spent >= budget):
                 break
-            first = done % len(names)
-            for name in names[first:] + names[:first]:
+            for name in order(names, done):
                 if pause:
                     time.sleep(pause)
                     contenders[name]()
                 _sample(contenders[name], timings[name], per_call, cpu_clock)
             done += 1
+    return Comparison(timings, done)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """No garbage is collected inside the block: it would hit whoever happens to run."""
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
     finally:
         if collecting:
             gc.enable()
-    return Comparison(timings, done)
+
+
+def order(names: list[str], done: int) -> list[str]:
+    """Who follows whom after so many rounds: each goes first as often as the others."""
+    first = done % len(names)
+    return names[first:] + names[:first]
 
 
 def _calls_per_sample(function: Callable[[], Any], shortest_sample: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -149,6 +150,12 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 2)
         cells = [c.ljust(w) if k < left or k == last else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True))]
         texts.append("  ".join(cells).rstrip())
     return "\n".join(texts)
+
+
+def progress(text: str) -> None:
+    """Where we are, on a terminal; the next text takes its place."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text[:110]}", end="", file=sys.stderr, flush=True)
 
 
 def contenders(ours: Callable, numpy: Callable | None = None, torch: Callable | None = None) -> dict[str, Callable]:

@@ -72,7 +72,16 @@ def steps_within(sizes: Sequence[int]) -> list[int]:
     return [prod(sizes[k + 1 :]) for k in range(len(sizes))]
 
 
-def rows_in(backend: ModuleType, array: Any, indices: Sequence[Any], start: int) -> tuple[Rows, Any] | None:
+def walked(backend: ModuleType, array: Any, indices: Sequence[Any], start: int) -> tuple[Any, Rows, Any]:
+    """(the array, or a copy where only that can be walked; how to walk it; the places in it)."""
+    found = _rows_in(backend, array, indices, start)
+    if found is None:
+        array = backend.copy(array)
+        found = _rows_in(backend, array, indices, start)
+    return array, *found  # type: ignore[misc]
+
+
+def _rows_in(backend: ModuleType, array: Any, indices: Sequence[Any], start: int) -> tuple[Rows, Any] | None:
     """How to walk an array, and the places in it; None where only a copy of it can be walked so."""
     layout = layout_of(array)
     if not layout.aligned:

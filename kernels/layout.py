@@ -1,9 +1,9 @@
 """Where an array's elements lie, and how several arrays are walked together: device-neutral.
 
-A `Layout` is (shape, strides, dtype, device), strides in elements. Layouts are interned: equal ones are the same object, so that
-"have these operands come this way before?" is one dictionary look-up by identity. `walk` turns the layouts of an
-elementwise operation into the shortest loop nest: sizes broadcast, dimensions that can be merged merged, the innermost
-one unit-stride wherever the data has one.
+A `Layout` is (shape, strides, dtype, device), strides in elements. Layouts are interned: equal ones are the same object,
+so that "have these operands come this way before?" is one dictionary look-up by identity. From the layouts of an
+elementwise operation the functions here (see `kernels.walk`) make the shortest loop nest: sizes broadcast, dimensions that
+can be merged merged, the innermost one unit-stride wherever the data has one.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(result)
 
 
-def broadcast_strides(layout: Layout, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The operand's strides in the broadcast `shape`: 0 where it is stretched."""
+def broadcast_strides(layout: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of a layout, or of an array, in the broadcast `shape`: 0 where it is stretched."""
     missing = len(shape) - layout.ndim
     own = tuple(
         0 if size == 1 and full != 1 else stride

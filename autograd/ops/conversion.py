@@ -1,4 +1,4 @@
-"""Between dtypes, and out of the engine: astype, clone, numpy, item, pickling."""
+"""Between dtypes and devices, and out of the engine: astype, to, clone, numpy, item, pickling."""
 
 from __future__ import annotations
 
@@ -27,6 +27,23 @@ class AsType(Operation):
         return grad
 
 
+class ToDevice(Operation):
+    """The same elements on another device; the gradient travels back."""
+
+    fresh = True
+
+    def forward(self, x, device):
+        self.before = self.layout.device
+        if "cpu" in (self.before, device):
+            return backend_for(device).from_numpy(self.backend.to_numpy(x))
+        from kernels.cuda.data import to_device
+
+        return to_device(x, device)
+
+    def backward(self, grad):
+        return to(grad, device=self.before)
+
+
 class Clone(Operation):
     def forward(self, x):
         return self.backend.copy(x)
@@ -44,12 +61,43 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: str | None = 
     """
     wanted = dtypes.as_dtype(dtype)
     if device is not None and canonical(device) != x.device:
-        from autograd.ops.creation import to
-
         return to(x, dtype=wanted, device=device)
     if wanted == x.dtype:
         return clone(x) if copy else x
     return AsType.apply(x, dtype=wanted)
+
+
+def to(x: Tensor, *targets: Any, dtype: Any = None, device: str | None = None, copy: bool = False) -> Tensor:
+    """The tensor on another device or with another dtype, given by position or keyword; itself if nothing changes."""
+    for target in targets:
+        if isinstance(target, Tensor):  # like that one
+            device, dtype = target.device, target.dtype
+        elif isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
+            device = target
+        else:
+            dtype = target
+    place = x.device if device is None else canonical(device)
+    out = x
+    narrower = dtype is not None and dtypes.as_dtype(dtype).itemsize < out.dtype.itemsize
+    if narrower:  # the shorter elements travel
+        out = out.astype(dtype)
+    if place != out.device:
+        backend_for(place)  # says what is wrong with it
+        out = ToDevice.apply(out, device=place)
+    if dtype is not None and not narrower and dtypes.as_dtype(dtype) != out.dtype:
+        out = out.astype(dtype)
+    return out.clone() if copy and out is x else out
+
+
+def to_device(x: Tensor, device: str, /, *, stream: Any = None) -> Tensor:
+    """The tensor on another device, by the standard's name; itself if it is there already.
+
+    Raises:
+        ValueError: a stream is given: there is one per device, which everything goes through.
+    """
+    if stream is not None:
+        raise ValueError("to_device: streams cannot be chosen: all work on a device is done in order on one; leave it out")
+    return to(x, device=device)
 
 
 def clone(x: Tensor) -> Tensor:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from autograd import dtypes
-from autograd.ops.base import Operation
+from autograd.ops.conversion import to
 from autograd.tensor import Tensor, wrap
 from kernels import backend_for
 from kernels.devices import canonical
 
 _SCALARS = (bool, int, float)
+_ON_GPU = (2, 13)  # DLPack's kinds of device: CUDA memory, and managed memory
 
 
 def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -67,7 +68,7 @@ def asarray(data: Any, /, dtype: Any = None, device: str | None = None, copy: bo
         return out.clone() if copy and out is data else out
     foreign = _on_device(data)
     if foreign is not None:
-        return asarray(foreign, dtype, device, copy)
+        return asarray(foreign, foreign.dtype if dtype is None else dtype, device, copy)  # which says if we have it not
     source = _as_array(data, dtype)
     wanted = dtypes.as_dtype(dtype if dtype is not None else source.dtype)
     place = canonical("cpu" if device is None else device)
@@ -173,45 +174,6 @@ def _to_lists(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return [_to_lists(d) for d in data]
     return data.numpy() if isinstance(data, Tensor) else data
-
-
-def to(x: Tensor, *targets: Any, dtype: Any = None, device: str | None = None, copy: bool = False) -> Tensor:
-    """The tensor on another device or with another dtype, given by position or keyword; itself if nothing changes."""
-    for target in targets:
-        if isinstance(target, Tensor):  # like that one
-            device, dtype = target.device, target.dtype
-        elif isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda"):
-            device = target
-        else:
-            dtype = target
-    place = x.device if device is None else canonical(device)
-    out = x
-    narrower = dtype is not None and dtypes.as_dtype(dtype).itemsize < out.dtype.itemsize
-    if narrower:  # the shorter elements travel
-        out = out.astype(dtype)
-    if place != out.device:
-        backend_for(place)  # says what is wrong with it
-        out = ToDevice.apply(out, device=place)
-    if dtype is not None and not narrower and dtypes.as_dtype(dtype) != out.dtype:
-        out = out.astype(dtype)
-    return out.clone() if copy and out is x else out
-
-
-class ToDevice(Operation):
-    """The same elements on another device; the gradient travels back."""
-
-    fresh = True
-
-    def forward(self, x, device):
-        self.before = self.layout.device
-        if "cpu" in (self.before, device):
-            return backend_for(device).from_numpy(self.backend.to_numpy(x))
-        from kernels.cuda.data import to_device
-
-        return to_device(x, device)
-
-    def backward(self, grad):
-        return to(grad, device=self.before)
 
 
 def as_seed(given: Any, output: Tensor, asker: str) -> Tensor:
@@ -354,22 +316,12 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     """
     if not hasattr(x, "__dlpack__"):
         raise TypeError(f"from_dlpack: needs an object with __dlpack__, got {type(x).__name__}")
-    if hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) == 2:
+    if hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) in _ON_GPU:
         from kernels.cuda.array import from_dlpack as import_array
 
-        return asarray(wrap(import_array(x)), device=device, copy=copy)
+        shared = wrap(import_array(x))
+        return asarray(shared, shared.dtype, device, copy)
     if isinstance(x, Tensor) and x.device != "cpu":  # the simulator's memory, which says that it is the host's
         x.__dlpack__()
         return asarray(x, device=device, copy=copy)
     return asarray(np.from_dlpack(x), device=device, copy=copy)
-
-
-def to_device(x: Tensor, device: str, /, *, stream: Any = None) -> Tensor:
-    """The tensor on another device, by the standard's name; itself if it is there already.
-
-    Raises:
-        ValueError: a stream is given: there is one per device, which everything goes through.
-    """
-    if stream is not None:
-        raise ValueError("to_device: streams cannot be chosen: all work on a device is done in order on one; leave it out")
-    return to(x, device=device)

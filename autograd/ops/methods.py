@@ -181,11 +181,11 @@ _OTHERS: dict[str, Any] = {
     "double": lambda self: conversion.astype(self, "float64", copy=False),
     "numel": lambda self: self.size,
     "dim": lambda self: self.ndim,
-    "cpu": lambda self: creation.to(self, "cpu"),
-    "cuda": lambda self, device=None: creation.to(self, _cuda_device(device)),
+    "cpu": lambda self: conversion.to(self, "cpu"),
+    "cuda": lambda self, device=None: conversion.to(self, _cuda_device(device)),
     "__dlpack__": conversion.dlpack,
     "__array_namespace__": array_namespace,
-    "to_device": creation.to_device,
+    "to_device": conversion.to_device,
     "__dlpack_device__": conversion.dlpack_device,
     "__cuda_array_interface__": property(conversion.cuda_array_interface),
 }
@@ -228,7 +228,7 @@ def _bind_functions() -> None:
         reduce.var, reduce.std, reduce.logsumexp, reduce.norm, shape.reshape, shape.transpose, shape.permute_dims,
         shape.swapaxes, shape.moveaxis, shape.expand_dims, shape.squeeze, shape.flatten, shape.ravel, shape.broadcast_to,
         shape.expand, shape.split, shape.flip, conversion.clone, conversion.numpy, conversion.item,
-        conversion.tolist, creation.to, linalg.matmul, linalg.dot, nn_ops.softmax, nn_ops.log_softmax, clip,
+        conversion.tolist, conversion.to, linalg.matmul, linalg.dot, nn_ops.softmax, nn_ops.log_softmax, clip,
         selection.gather, selection.index_add, selection.index_select, selection.masked_fill, selection.masked_select,
         diagonal.diagonal, diagonal.trace, searching.nonzero, selection.scatter_add, selection.take,
     ):  # fmt: skip

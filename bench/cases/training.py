@@ -61,25 +61,30 @@ def _layers(library: Any, parameters: Parameters) -> list[Any]:
     return layers[:-1]
 
 
-def our_step(parameters: Parameters, x: np.ndarray, y: np.ndarray, lr: float) -> Callable[[], Any]:
+def our_step(parameters: Parameters, x: np.ndarray, y: np.ndarray, lr: float, device: str = "cpu") -> Callable[[], Any]:
     """A step of ours; it returns the loss."""
     model = nn.Sequential(*_layers(nn, parameters))
     model.load_state_dict({name: ag.tensor(p) for (name, _), p in zip(model.named_parameters(), parameters, strict=True)})
-    return _step(model, nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters(), lr=lr), ag.tensor(x), ag.tensor(y))
+    adam = nn.optim.Adam(model.to(device).parameters(), lr=lr)
+    return one_step(model, nn.CrossEntropyLoss(), adam, ag.tensor(x, device=device), ag.tensor(y, device=device))
 
 
-def torch_step(parameters: Parameters, x: np.ndarray, y: np.ndarray, lr: float, fused: bool = False) -> Callable[[], Any]:
+def torch_step(
+    parameters: Parameters, x: np.ndarray, y: np.ndarray, lr: float, fused: bool = False, device: str = "cpu"
+) -> Callable[[], Any]:
     """A step of PyTorch's."""
     torch = torch_module()
     assert torch is not None
     model = torch.nn.Sequential(*_layers(torch.nn, parameters))
     names = [name for name, _ in model.named_parameters()]
     model.load_state_dict({name: torch.from_numpy(p.copy()) for name, p in zip(names, parameters, strict=True)})
-    adam = torch.optim.Adam(model.parameters(), lr=lr, fused=True) if fused else torch.optim.Adam(model.parameters(), lr=lr)
-    return _step(model, torch.nn.CrossEntropyLoss(), adam, torch.from_numpy(x), torch.from_numpy(y))
+    adam = torch.optim.Adam(model.to(device).parameters(), lr=lr, **({"fused": True} if fused else {}))
+    return one_step(model, torch.nn.CrossEntropyLoss(), adam, torch.tensor(x, device=device), torch.tensor(y, device=device))
 
 
-def _step(model: Any, loss_function: Any, optimizer: Any, x: Any, y: Any) -> Callable[[], Any]:
+def one_step(model: Any, loss_function: Any, optimizer: Any, x: Any, y: Any) -> Callable[[], Any]:
+    """zero_grad, forward, backward and update of any library's network; it returns the loss."""
+
     def step() -> Any:
         optimizer.zero_grad()
         loss = loss_function(model(x), y)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.gpu.report import FAILED, PARTS, Report
+from bench.suite import progress
 
 MINUTES = 8.0
 TESTS_SECONDS, SANITIZER_SECONDS = 150.0, 50.0  # of eight minutes; less where there are less
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     finally:
         report.write()
-        supervisor.progress("")
+        progress("")
     print(f"{report.folder / report.name}.md and .json, in {time.monotonic() - begin:.0f} s")
     failed = [row.id for row in report.rows if row.status == FAILED]
     wrong = bool(report.tests.get("failed") or report.tests.get("not collected"))

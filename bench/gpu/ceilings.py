@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from bench.gpu.contest import Bench, Case, Work, normal
+from bench.gpu.case import Case, Work, normal
+from bench.gpu.contest import Bench
 from bench.gpu.report import Row
 
 COPIES = tuple(1 << power for power in range(21, 32))  # all that `Bench.copy_rate` asks for
@@ -18,18 +19,11 @@ SIDE = 8192
 def cases(bench: Bench) -> list[Case]:
     """Copies by size, then matrix products by precision."""
     sizes = bench.size(COPIES, COPIES[:1])
-    found = [
-        Case("ceilings", "copy", f"{size >> 20} MiB", Work, 3.0 * size, partial(copy_rows, bench, size))  # type: ignore[arg-type]
-        for size in sizes
-    ]
+    found = [Case("ceilings", "copy", f"{size >> 20} MiB", partial(copy_rows, bench, size), 3.0 * size) for size in sizes]
     side = bench.size(SIDE, 8)
     for precision in PRECISIONS if bench.torch is not None else ():
-        found.append(
-            Case(
-                "ceilings", f"torch.matmul, {precision}", str(side), Work,  # type: ignore[arg-type]
-                12.0 * side**2, partial(matmul_rows, bench, precision, side),
-            )
-        )  # fmt: skip
+        make = partial(matmul_rows, bench, precision, side)
+        found.append(Case("ceilings", f"torch.matmul, {precision}", str(side), make, 12.0 * side**2))
     return found
 
 

@@ -13,68 +13,23 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import repeat
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from bench.gpu.case import Case, Work
 from bench.gpu.libraries import Library, Ours, found
-from bench.gpu.report import FAILED, NOT_RUN, Row, Target
-from bench.harness import FEWEST_ROUNDS, ROUNDS, check
+from bench.gpu.report import FAILED, NOT_RUN, Row
+from bench.harness import FEWEST_ROUNDS, ROUNDS, check, no_collection, order
 
 SAMPLE = 2e-3  # seconds that a sample lasts at least
 MOST_CALLS = 100  # in a sample by the device's clock: the driver queues about a thousand launches
 LONGEST_BLOCK = 0.02  # seconds that the device is kept busy beforehand
 SMALLEST_COPY, LARGEST_COPY = 1 << 21, 1 << 31  # bytes read and written
-_BASE = (1 << 22) - 3  # random numbers that larger arrays repeat: odd, so that rows differ
-Call = Callable[[int], Any]
-
-
-@dataclass
-class Work:
-    """The same job by different libraries, each a function of the number of the set that it takes its arrays from.
-
-    reference: what set 0 gives, in float64, of the elements that `pick` takes; a tuple where there are several results.
-    operations, traffic: of one call. ceiling: "copy", or a precision whose measured rate is the measure.
-    """
-
-    contenders: dict[str, Call]
-    reference: Callable[[], Any] | None = None
-    pick: Callable[[np.ndarray], np.ndarray] = lambda array: array
-    tolerance: float = 1e-5
-    scale: float | tuple[float, ...] = 1.0  # of each result, where there are several
-    sets: int = 1
-    operations: float = 0.0
-    traffic: float = 0.0
-    ceiling: str = "copy"
-    targets: Sequence[Target] = ()
-    keep: bool = True  # results rotate, too
-    compare: bool = True  # everybody's full results are compared with ours
-    unchecked: bool = False  # the result is none, or has been looked at already
-    wall: bool = False  # by the wall clock
-    copy: bool = True  # a copy on the device is the measure for the traffic
-    per_call: int = 1
-    note: str = ""
-
-
-@dataclass
-class Case:
-    """One row: `make` allocates; `need` is the bytes of device memory for one library."""
-
-    part: str
-    name: str
-    size: str
-    make: Callable[[], Work]
-    need: float = 0.0
-    only_rows: Callable[[], list[Row]] | None = None  # for a case that is no contest
-
-    @property
-    def id(self) -> str:
-        return f"{self.part}: {self.name} [{self.size}]"
 
 
 @dataclass
@@ -218,15 +173,14 @@ class Bench:
     def run(self, case: Case, budget: float) -> list[Row]:
         """The rows of a case; a failure is a row, too."""
         try:
-            if case.only_rows is not None:
-                return case.only_rows()
             if not self.rehearsal:
                 self.free = self.runtime.memory_info(0)[0]
                 need = case.need * len(self.libraries)
                 if need > 0.9 * self.free:
                     why = f"needs {need / 1e9:.1f} GB of device memory, {self.free / 1e9:.1f} are free"
                     return [Row(case.part, case.name, case.size, NOT_RUN, why)]
-            return [self.measure(case, case.make(), budget)]
+            made = case.make()
+            return made if isinstance(made, list) else [self.measure(case, made, budget)]
         except Exception as error:
             return [Row(case.part, case.name, case.size, FAILED, f"{type(error).__name__}: {error}")]
         finally:
@@ -281,22 +235,15 @@ class Bench:
         for name in work.contenders:
             self._warm_up(work, name, samples[name], kept[name])
         names, begin = list(work.contenders), time.perf_counter()
-        collecting = gc.isenabled()
-        gc.collect()
-        gc.disable()
-        try:
+        with no_collection():
             for done in range(ROUNDS):
                 if done >= FEWEST_ROUNDS and time.perf_counter() - begin > budget:
                     break
-                first = done % len(names)
-                for name in names[first:] + names[:first]:
+                for name in order(names, done):
                     device, host = self._batch(work, name, samples[name], kept[name])
                     samples[name].device.append(device)
                     if host is not None:
                         samples[name].host.append(host)
-        finally:
-            if collecting:
-                gc.enable()
         return samples
 
     def _warm_up(self, work: Work, name: str, samples: Samples, kept: list[Any]) -> None:
@@ -386,40 +333,3 @@ def second_level_cache() -> int:
         return int(found) if int(status) == 0 and found else 64 << 20
     except Exception:
         return 64 << 20
-
-
-_base: dict[int, np.ndarray] = {}
-
-
-@lru_cache(maxsize=4)
-def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """Standard normal float32: drawn up to four million, repeated above (a second per array would be too long). The last few
-    are kept, and must not be changed."""
-    count = int(np.prod(shape))
-    if seed not in _base:
-        _base[seed] = np.random.default_rng(seed).standard_normal(min(_BASE, max(count, 1)), dtype=np.float32)
-    if _base[seed].size < min(count, _BASE):
-        _base[seed] = np.random.default_rng(seed).standard_normal(_BASE, dtype=np.float32)
-    return np.resize(_base[seed], shape)
-
-
-def some_rows(count: int, most: int = 64) -> np.ndarray:
-    """The numbers of rows that are checked against NumPy: the first, the last, and some in between."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
-
-
-def fraction(at_least: float) -> Target:
-    """Asked for: so much of a copy's bandwidth."""
-    return Target("fraction", at_least)
-
-
-def ratio(at_least: float) -> Target:
-    """Asked for: PyTorch's time over ours."""
-    return Target("ratio", at_least)
-
-
-def label(shape: tuple[int, ...]) -> str:
-    """1024x1024; 64M for a vector."""
-    from bench.suite import size_label
-
-    return size_label(shape[0]) if len(shape) == 1 else "x".join(map(str, shape))

@@ -9,34 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from bench.gpu.contest import Bench, Case, Work, fraction, label, normal, ratio
+from bench.cases.elementwise import FUNCTIONS
+from bench.gpu.case import Call, Case, Work, fraction, label, normal, ratio
+from bench.gpu.contest import Bench
+from bench.gpu.libraries import bfloat16_bits, widened
 from bench.gpu.report import Target
+from bench.harness import check
 from kernels import formulas
 
 LARGE, MIDDLE, SMALL = 1 << 26, 1 << 22, 1 << 18
 TARGET = 0.9  # of copy bandwidth
 
 
-def erf(x: np.ndarray) -> np.ndarray:
-    """The error function in float64."""
-    return np.fromiter(map(math.erf, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
-
-
-# By name: PyTorch's (of the module), CuPy's name or None, and float64.
-FUNCTIONS: dict[str, tuple[Callable, str | None, Callable]] = {
-    "add": (lambda t: t.add, "add", np.add),
-    "gelu": (lambda t: t.nn.functional.gelu, None, lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2)))),
-    "tanh": (lambda t: t.tanh, "tanh", np.tanh),
-    "exp": (lambda t: t.exp, "exp", np.exp),
-}
-
-
 def cases(bench: Bench) -> list[Case]:
     """Every function, dense; and what broadcasts and strides cost."""
     found = []
-    for name, arity in (("add", 2), ("gelu", 1), ("tanh", 1), ("exp", 1)):
+    for name in ("add", "gelu", "tanh", "exp"):
+        arity = FUNCTIONS[name].arity
         for count in bench.size((LARGE, MIDDLE) if name in ("add", "exp") else (LARGE,), (1 << 11,)):
-            make = partial(dense, bench, name, arity, count)
+            make = partial(dense, bench, name, count)
             found.append(Case("elementwise", name, label((count,)), make, 4.0 * count * 2 * (arity + 1)))
     side = bench.size(8192, 40)
     for name, make in (
@@ -57,31 +48,31 @@ def sampled(array: np.ndarray) -> np.ndarray:
 
 def _work(bench: Bench, name: str, operands: list[np.ndarray], view: Callable = lambda arrays: arrays, **options: Any) -> Work:
     """A function of arrays that are laid out by `view` on each library's side, NumPy's included."""
-    torch_function, cupy_name, reference = FUNCTIONS[name]
+    given, formula = FUNCTIONS[name], formulas.TABLE[name]
     result = np.broadcast_shapes(*(a.shape for a in view(operands)))
     traffic = sum(a.nbytes for a in operands) + 4.0 * math.prod(result)
     sets = bench.sets(traffic)
-    arrays = {name: [view(own) for own in each] for name, each in bench.rotated(sets, *operands).items()}
-    apply, formula = bench.kernels.apply, formulas.TABLE[name]
+    arrays = {library: [view(own) for own in each] for library, each in bench.rotated(sets, *operands).items()}
+    apply = bench.kernels.apply
     contenders: dict[str, Any] = {"ours": lambda i: apply(formula, *arrays["ours"][i])}
     if bench.torch is not None:
-        function = torch_function(bench.torch)
+        function = given.torch(bench.torch)
         contenders["torch"] = lambda i: function(*arrays["torch"][i])
-    if bench.cupy is not None and cupy_name is not None:
-        cupy_function = getattr(bench.cupy, cupy_name)
+    if bench.cupy is not None and given.numpy is not None:  # CuPy has NumPy's names
+        cupy_function = getattr(bench.cupy, name)
         contenders["cupy"] = lambda i: cupy_function(*arrays["cupy"][i])
 
     def expected() -> np.ndarray:
         full = np.broadcast_arrays(*view(operands))
-        return reference(*(sampled(a).astype(np.float64) for a in full))
+        return given.reference(*(sampled(a).astype(np.float64) for a in full))
 
     options.setdefault("targets", [fraction(TARGET)] if traffic > 1 << 28 else [])
     return Work(contenders, expected, sampled, tolerance=3e-6, sets=sets, traffic=traffic, **options)
 
 
-def dense(bench: Bench, name: str, arity: int, count: int) -> Work:
+def dense(bench: Bench, name: str, count: int) -> Work:
     """A function of contiguous arrays."""
-    return _work(bench, name, [normal((count,), seed) for seed in range(arity)])
+    return _work(bench, name, [normal((count,), seed) for seed in range(FUNCTIONS[name].arity)])
 
 
 def row_broadcast(bench: Bench, side: int) -> Work:
@@ -116,8 +107,6 @@ def half(bench: Bench, side: int) -> Work:
         contenders["torch"] = lambda i: bench.torch.add(*arrays["torch"][i])
 
     def expected() -> np.ndarray:
-        from bench.gpu.libraries import bfloat16_bits, widened
-
         return np.add(*(widened(bfloat16_bits(sampled(a))).astype(np.float64) for a in hosts))
 
     return Work(contenders, expected, sampled, 1 / 256, sets=sets, traffic=traffic, targets=[fraction(TARGET)])
@@ -272,8 +261,6 @@ def adam(bench: Bench, shapes: list[tuple[int, ...]], targets: list[Target]) -> 
         if not bench.rehearsal:
             makers["torch fused"] = partial(theirs, fused=True)
     expected = tuple(sampled(adam_reference(v, g)) for v, g in zip(values[-2:], grads[-2:], strict=True))
-    from bench.harness import check
-
     for name, make in makers.items():  # three real steps, on parameters of their own
         step = make(ADAM["lr"])  # type: ignore[arg-type]
         for _ in range(3):
@@ -287,9 +274,6 @@ def adam(bench: Bench, shapes: list[tuple[int, ...]], targets: list[Target]) -> 
     shown = {name: (lambda i, c=c: c(i)[-1]) for name, c in contenders.items()}
     note = f"{count} launch{'es' if count > 1 else ''}"
     return Work(shown, traffic=traffic, keep=False, tolerance=1e-4, targets=targets, note=note)
-
-
-Call = Callable[[int], Any]
 
 
 def stepping(optimizer: Any, parameters: list[Any]) -> Call:

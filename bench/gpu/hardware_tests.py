@@ -16,10 +16,11 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
-from bench.gpu.pytest_plugin import events
+from bench.gpu.pytest_plugin import append, events
 from bench.gpu.report import Report
-from bench.gpu.supervisor import end, environment, progress
-from bench.gpu.worker import ROOT
+from bench.gpu.supervisor import end, environment
+from bench.machine import ROOT
+from bench.suite import progress
 
 TESTS = ("tests/kernels/cuda", "tests/autograd/ops/test_on_cuda.py")
 REHEARSED = ("tests/kernels/cuda/test_random.py",)
@@ -75,20 +76,13 @@ class Share:
         running = unfinished(found)
         if running:
             message = self.note or f"the process came to an end, with exit status {self.process.returncode}"
-            self.add(event="result", id=running, outcome="failed", seconds=0.0, message=message)
+            append(self.path, event="result", id=running, outcome="failed", seconds=0.0, message=message)
         lost = any(e["event"] == "lost" for e in found[-2:])
         self.note = ""
         if (running or lost) and self.starts < MOST_STARTS:
             self.start()
             return True
         return False
-
-    def add(self, **event: Any) -> None:
-        """Write an event that the process could not."""
-        import json
-
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
 
 
 def going_on(shares: Sequence[Share]) -> bool:

@@ -180,7 +180,6 @@ def found(rehearsal: bool) -> tuple[dict[str, Library], dict[str, str]]:
     """The libraries that are there, ours first, and what the others answered."""
     made: dict[str, Library] = {}
     missing: dict[str, str] = {}
-    # PyTorch before `kernels`: see bench.machine.torch_module.
     for name, make in (("torch", Torch), ("cupy", CuPy)):
         try:
             made[name] = make(rehearsal)

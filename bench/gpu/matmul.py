@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from bench.gpu.case import Case, Work, normal, ratio, some_rows
 from bench.gpu.ceilings import tf32_allowed
-from bench.gpu.contest import Bench, Case, Work, normal, ratio, some_rows
+from bench.gpu.contest import Bench
 from bench.gpu.libraries import bfloat16_bits, widened
-from bench.gpu.report import NOT_THERE, Row
+from bench.ladder import rungs
 
 # Ours (the storage and the argument `precision`), PyTorch's (dtype and whether tf32 is on), the relative error allowed, and
 # the ratio asked for.
@@ -106,13 +106,7 @@ def product(bench: Bench, precision: str, a_shape: tuple, b_shape: tuple, transp
 
 
 def ladder_cases(bench: Bench) -> list[Case]:
-    """The rungs of bench/ladder; one row that says so where it is not there."""
-    try:
-        ladder = import_module("bench.ladder")
-        rungs = ladder.rungs
-    except (ImportError, AttributeError) as error:
-        row = Row("ladder", "rungs", status=NOT_THERE, note=str(error))
-        return [Case("ladder", "rungs", "", Work, only_rows=lambda: [row])]  # type: ignore[arg-type]
+    """The rungs of bench/ladder."""
     side = bench.size(4096, 40)
     return [Case("ladder", rung.name, f"{side}", partial(rung_work, bench, rung, side), 12.0 * side**2 * 2.5) for rung in rungs()]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.gpu.contest import Bench, Case, Work, normal, ratio
+from bench.gpu.case import Case, Work, normal, ratio
+from bench.gpu.contest import Bench
 from kernels import formulas
 
 SIZE = 16

@@ -21,10 +21,15 @@ FATAL = ("ILLEGAL_ADDRESS", "MISALIGNED_ADDRESS", "LAUNCH_FAILED", "LAUNCH_TIMEO
 LAST = ("compiled", "simulator", "emulation", "tracing", "ptx", "inspection", "mutation", "planted")
 
 
-def write(**event: Any) -> None:
-    """Add a line to the file."""
-    with open(os.environ["GRADLOOM_REPORTS"], "a", encoding="utf-8") as file:
+def append(path: Path, **event: Any) -> None:
+    """Add a line to a file."""
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(event) + "\n")
+
+
+def write(**event: Any) -> None:
+    """Add a line to the file that the environment names."""
+    append(Path(os.environ["GRADLOOM_REPORTS"]), **event)
 
 
 def events(path: Path) -> list[dict[str, Any]]:

@@ -7,19 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from bench.cases.reduce import AXES, FUNCTIONS
 from bench.cases.rows import layer_norm, log_softmax, softmax
-from bench.gpu.contest import Bench, Case, Work, fraction, label, normal, ratio, some_rows
+from bench.gpu.case import Case, Work, fraction, label, normal, ratio, some_rows
+from bench.gpu.contest import Bench
+from bench.harness import check
 
 Shape = tuple[int, ...]
-AXES = {"all": None, "columns": 0, "rows": -1}
 TARGETS = (0.85, 1.3)  # of copy bandwidth, and times PyTorch
-# PyTorch's of (module, x, axis); CuPy has NumPy's names.
-REDUCTIONS = {
-    "sum": lambda t, x, axis: t.sum(x, dim=axis),
-    "max": lambda t, x, axis: t.amax(x) if axis is None else t.amax(x, dim=axis),
-    "mean": lambda t, x, axis: t.mean(x, dim=axis),
-    "var": lambda t, x, axis: t.var(x, dim=axis, correction=0),
-}
+REDUCTIONS = ("sum", "max", "mean", "var")
 SHAPES: list[Shape] = [(8192, 8192), (1024, 1024), (64, 1 << 20), (1 << 20, 64)]
 ROW_SHAPES: list[Shape] = [(1024, 1024), (4096, 256), (128, 50257), (32768, 4096)]
 
@@ -34,24 +30,24 @@ def cases(bench: Bench) -> list[Case]:
     found = []
     for number, shape in enumerate(bench.size(SHAPES, [(33, 65)])):
         for name in REDUCTIONS if number < 2 else ("sum",):
-            for axis in AXES:
+            for axis, along in AXES.items():
                 need = 8.0 * shape[0] * shape[1] * 2
                 make = partial(reduction, bench, name, shape, axis)
-                found.append(Case("reductions", f"{name}, {axis}", label(shape), make, need))
+                found.append(Case("reductions", f"{name}, {along}", label(shape), make, need))
     return found
 
 
-def reduction(bench: Bench, name: str, shape: Shape, along: str) -> Work:
+def reduction(bench: Bench, name: str, shape: Shape, axis: int | None) -> Work:
     """One reduction of a C-ordered array."""
-    x, axis = normal(shape), AXES[along]
+    x = normal(shape)
     sets = bench.sets(x.nbytes)
     arrays = bench.rotated(sets, x)
     function = getattr(bench.kernels, name)
     contenders: dict[str, Any] = {"ours": lambda i: function(arrays["ours"][i][0], axis=axis)}
     if bench.torch is not None:
-        with_torch = REDUCTIONS[name]
+        with_torch = FUNCTIONS[name][1]
         contenders["torch"] = lambda i: with_torch(bench.torch, arrays["torch"][i][0], axis)
-    if bench.cupy is not None:
+    if bench.cupy is not None:  # CuPy has NumPy's names
         with_cupy = getattr(bench.cupy, name)
         contenders["cupy"] = lambda i: with_cupy(arrays["cupy"][i][0], axis=axis)
     count = x.size if axis is None else shape[axis]
@@ -272,7 +268,5 @@ def drawn(bench: Bench, name: str, count: int) -> Work:
         return first
 
     mine = bench.ours.to_host(ours(0))[:checked]
-    from bench.harness import check
-
     check("ours", mine, expected(), 1e-5)
     return Work(contenders, sets=sets, traffic=4.0 * count, keep=False, compare=False, targets=[])

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.suite import duration
 
-MEASURED, FAILED, NOT_RUN, NOT_THERE, REHEARSED = "measured", "failed", "not run", "not there", "rehearsed"
+MEASURED, FAILED, NOT_RUN, REHEARSED = "measured", "failed", "not run", "rehearsed"
 
 TITLES = {
     "tests": "Tests of device cuda on this machine",

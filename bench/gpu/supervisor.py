@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.gpu.report import FAILED, NOT_RUN, Report, Row
-from bench.gpu.worker import LOST, MARK, ROOT
+from bench.gpu.worker import LOST, MARK
+from bench.machine import ROOT
+from bench.suite import progress
 
 NO_ANSWER = 45.0  # seconds without a word after which a case counts as failed; kernels may have to be compiled
 START = 90.0  # the same for imports and the first contact with the GPU
@@ -150,9 +152,3 @@ def _take(report: Report, message: dict[str, Any], cases: dict, done: list[str],
             done.append(message["id"])
             return ""
     return current
-
-
-def progress(text: str) -> None:
-    """Where we are, on a terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text[:110]}", end="", file=sys.stderr, flush=True)

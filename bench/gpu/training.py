@@ -17,13 +17,14 @@ from bench.cases.training import (
     CHECKED_STEPS,
     LEARNING_RATE,
     TIMED_LEARNING_RATE,
-    Parameters,
-    _layers,
-    _step,
     initial_parameters,
+    one_step,
+    our_step,
     reference_losses,
+    torch_step,
 )
-from bench.gpu.contest import Bench, Case, Work, normal, ratio
+from bench.gpu.case import Case, Work, normal, ratio
+from bench.gpu.contest import Bench
 from bench.gpu.elementwise import launches
 from bench.harness import check
 
@@ -47,29 +48,6 @@ def _batch(widths: tuple[int, ...], batch: int) -> tuple[np.ndarray, np.ndarray]
     return normal((batch, widths[0]), seed=1), np.random.default_rng(2).integers(0, widths[-1], batch)
 
 
-def our_step(bench: Bench, parameters: Parameters, x: np.ndarray, y: np.ndarray, lr: float) -> Callable[[], Any]:
-    """A step of ours; it returns the loss."""
-    model = nn.Sequential(*_layers(nn, parameters))
-    names = [name for name, _ in model.named_parameters()]
-    model.load_state_dict({name: bench.ag.tensor(p) for name, p in zip(names, parameters, strict=True)})
-    model = model.to("cuda")
-    adam = nn.optim.Adam(model.parameters(), lr=lr)
-    return _step(model, nn.CrossEntropyLoss(), adam, bench.ours.tensor(x), bench.ag.tensor(y, device="cuda"))
-
-
-def torch_step(
-    bench: Bench, parameters: Parameters, x: np.ndarray, y: np.ndarray, lr: float, **options: Any
-) -> Callable[[], Any]:
-    """A step of PyTorch's."""
-    torch, library = bench.torch, bench.libraries["torch"]
-    model = torch.nn.Sequential(*_layers(torch.nn, parameters))
-    names = [name for name, _ in model.named_parameters()]
-    model.load_state_dict({name: torch.from_numpy(p.copy()) for name, p in zip(names, parameters, strict=True)})
-    model = model.to(library.device)  # type: ignore[attr-defined]
-    adam = torch.optim.Adam(model.parameters(), lr=lr, **options)
-    return _step(model, torch.nn.CrossEntropyLoss(), adam, library.array(x), library.array(y))
-
-
 def several(bench: Bench, step: Callable[[], Any]) -> Callable[[int], Any]:
     """Some steps, one after the other; the last loss."""
     count = bench.size(STEPS, 1)
@@ -85,11 +63,11 @@ def several(bench: Bench, step: Callable[[], Any]) -> Callable[[int], Any]:
 def mlp_step(bench: Bench, widths: tuple[int, ...], batch: int, judged: bool) -> Work:
     """A step with Adam."""
     parameters, (x, y) = initial_parameters(widths), _batch(widths, batch)
-    makers: dict[str, Callable[..., Callable[[], Any]]] = {"ours": partial(our_step, bench)}
+    makers: dict[str, Callable[..., Callable[[], Any]]] = {"ours": partial(our_step, device="cuda")}
     if bench.torch is not None:
-        makers["torch"] = partial(torch_step, bench)
+        makers["torch"] = partial(torch_step, device=bench.libraries["torch"].device)  # type: ignore[attr-defined]
         if not bench.rehearsal:
-            makers["torch fused"] = partial(torch_step, bench, fused=True)
+            makers["torch fused"] = partial(makers["torch"], fused=True)
     losses = reference_losses(parameters, x, y, LEARNING_RATE, bench.size(CHECKED_STEPS, 2))
     for name, make in makers.items():
         step = make(parameters, x, y, LEARNING_RATE)
@@ -114,14 +92,14 @@ def demo_step(bench: Bench, widths: tuple[int, ...], batch: int) -> Work:
         model = nn.Sequential(*layers(nn)).to("cuda")
         adam = nn.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-2)
         loss = nn.CrossEntropyLoss(label_smoothing=0.1)
-        return _step(model, loss, adam, bench.ours.tensor(x), bench.ag.tensor(y, device="cuda"))
+        return one_step(model, loss, adam, bench.ours.tensor(x), bench.ag.tensor(y, device="cuda"))
 
     def theirs() -> Callable[[], Any]:
         torch, library = bench.torch, bench.libraries["torch"]
         model = torch.nn.Sequential(*layers(torch.nn)).to(library.device)  # type: ignore[attr-defined]
         adam = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-2)
         loss = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
-        return _step(model, loss, adam, library.array(x), library.array(y))
+        return one_step(model, loss, adam, library.array(x), library.array(y))
 
     bench.ag.manual_seed(0)
     steps = {"ours": ours()}

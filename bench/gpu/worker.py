@@ -11,12 +11,11 @@ import subprocess
 import sys
 import time
 from importlib import import_module, metadata
-from pathlib import Path
 from typing import Any
 
 from bench.gpu.report import FAILED, NOT_RUN, Row
+from bench.machine import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MARK = "@gradloom "
 LOST = 70  # exit status: the GPU answers no more
 LONGEST_CASE = 4.0  # seconds of timing; most need far less

@@ -20,7 +20,6 @@ Numba's disk cache holds its machine code. The first two parameters are the rang
 
 from __future__ import annotations
 
-import ast
 import os
 import struct
 import threading
@@ -35,7 +34,7 @@ import numpy as np
 from kernels import cache as source_cache
 from kernels import launch, template
 from kernels.debug import DEBUG, say
-from kernels.template import function_name, inlined  # noqa: F401  (inlined: for the files of kernels)
+from kernels.template import function_name, inlined, names_in  # noqa: F401  (inlined: for the files of kernels)
 
 # The flags a sum may have. Never nnan or ninf: NaN and infinity behave as in NumPy. Elementwise code gets `contract`
 # alone (fused multiply-add), for reassociation would undo the exact range reductions of exp and its like.
@@ -157,7 +156,7 @@ _inlined = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
 
 
 def _module_text(name, source, parameters, types, fastmath, imports, streaming) -> str:
-    used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    used = names_in(source)
     lines = [imports] if imports else []
     lines += ["from kernels.cpu.streaming import line_by_line"] if streaming else []
     lines += [f"from math import {name}" for name in ("inf", "nan") if name in used]

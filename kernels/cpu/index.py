@@ -54,11 +54,7 @@ def gather(x: np.ndarray, indices: Sequence[np.ndarray], start: int = 0) -> np.n
     neutral.check_indices("gather", x.shape, indices, start)
     out = memory.empty(neutral.result_shape(x.shape, indices, start), x.dtype)
     if out.size:
-        walked = neutral.rows_in(_here, x, indices, start)
-        if walked is None:
-            x = copy(x)
-            walked = neutral.rows_in(_here, x, indices, start)
-        rows, places = walked  # type: ignore[misc]
+        x, rows, places = neutral.walked(_here, x, indices, start)
         bits = neutral.bits_of(x.dtype)
         gather_rows[bits](
             rows.outer * rows.count, x.view(bits), places, out.view(bits), rows.count, rows.inner, rows.outer_stride,
@@ -79,19 +75,15 @@ def put(
     shape = neutral.result_shape(x.shape, indices, start)
     if not prod(shape):
         return
-    walked = neutral.rows_in(_here, x, indices, start)
-    if walked is None:
-        whole = copy(x)
-        put(whole, indices, values, start, unique)
-        copy(whole, out=x)
-        return
-    rows, places = walked
+    target, rows, places = neutral.walked(_here, x, indices, start)
     values, value_step = one_or_all(values, shape)
     bits = neutral.bits_of(x.dtype)
     put_rows[bits](
-        rows.outer, x.view(bits), places, values.view(bits), rows.count, rows.inner, rows.outer_stride, rows.step,
+        rows.outer, target.view(bits), places, values.view(bits), rows.count, rows.inner, rows.outer_stride, rows.step,
         rows.inner_stride, value_step, work=rows.count * (rows.inner + 4),
     )  # fmt: skip
+    if target is not x:
+        copy(target, out=x)
 
 
 def one_or_all(values: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:

@@ -1,12 +1,9 @@
-"""Device memory for arrays: a caching allocator whose pieces belong to streams, and the blocks it lends.
+"""Device memory for arrays: a caching allocator whose pieces belong to streams. What it lends is a `Block`.
 
 Asking the driver for memory takes microseconds to milliseconds, giving it back waits for the device. So memory is asked for
 in slabs, cut into pieces, and a piece that comes back is kept for the next request of the same stream: there it needs no
 waiting, since whatever still reads it was queued on that stream before whatever will write it. A piece that several
 streams have used goes to the one that used it last, which first waits for the others.
-
-Blocks come back from `__del__`, at any time and in any thread, also from a garbage collection in the middle of the
-allocator: they are only put in a queue there, which the allocator empties whenever it is asked for something.
 
 In the simulator every request has memory of its own, of exactly its size and full of NaN, so that a kernel that reads
 beyond an array, or what nobody has written, is seen.
@@ -20,8 +17,9 @@ import threading
 import weakref
 from bisect import bisect_left, insort
 from collections import deque
-from functools import cache
 from typing import Any
+
+from kernels.cuda.blocks import Block, Keeper, device_name
 
 MIB = 1 << 20
 ROUNDING = 512  # bytes: sizes are multiples of this, and so are addresses
@@ -47,76 +45,6 @@ class OutOfMemory(Exception):
 
 class OutOfMemoryError(MemoryError):
     """Device memory ran out, with the cache already given back: the message says by how much and what would help."""
-
-
-class Block:
-    """A range of device memory that comes back to its allocator when the last array on it is gone.
-
-    pointer: the address, 0 where no bytes were asked for. nbytes: the bytes asked for. stream: the stream that used it
-    last. owner: the allocator, or what keeps the memory of another library alive. readonly: nothing may write to it.
-    """
-
-    __slots__ = (
-        "__weakref__", "device", "nbytes", "owner", "piece", "pointer", "readonly", "returned", "runtime", "stream", "streams",
-    )  # fmt: skip
-
-    def __init__(self, runtime: Any, pointer: int, nbytes: int, device: int, stream: Any, owner: Any) -> None:
-        self.runtime, self.pointer, self.nbytes, self.device, self.stream = runtime, pointer, nbytes, device, stream
-        self.owner = owner
-        self.readonly = False
-        self.streams: set[Any] | None = None  # all that used it, where those are several
-        self.piece: _Piece | None = None
-        self.returned: deque[tuple[Any, Any, set | None]] | None = None  # who wants to know when this block is gone
-
-    def use_on(self, stream: Any) -> None:
-        """Queue nothing on `stream` that touches this block before this: it waits for the stream that had the block."""
-        if stream is not self.stream:
-            if self.stream is not None:
-                self.runtime.wait(stream, self.stream)
-                self.also_used_on(stream)
-            self.stream = stream
-
-    def also_used_on(self, stream: Any) -> None:
-        """The memory must not be used again before the work now queued on `stream` is done either."""
-        if self.streams is None:
-            self.streams = set() if self.stream is None else {self.stream}
-        self.streams.add(stream)
-
-    def __repr__(self) -> str:
-        return f"<block of {self.nbytes:,} bytes at {self.pointer:#x} on {device_name(self.device)}>"
-
-    def __del__(self) -> None:
-        # Nothing but an append: this runs in any thread, inside any lock, and while the interpreter shuts down.
-        returned = getattr(self, "returned", None)
-        if returned is not None:
-            returned.append((self.owner if self.piece is None else self.piece, self.stream, self.streams))
-
-
-class Keeper:
-    """Keeps what owns another library's memory until our work on that memory is done: its next user does not wait for us.
-
-    Blocks of such memory come back to `returned`, as ours do to their allocator; `settle` is called now and then. The
-    runtime's `record(stream)` gives events with `is_done`.
-    """
-
-    def __init__(self, runtime: Any) -> None:
-        self._runtime = weakref.ref(runtime)
-        self.returned: deque[tuple[Any, Any, set | None]] = deque()
-        self._held: deque[tuple[Any, list[Any]]] = deque()
-        self._lock = threading.RLock()
-
-    def settle(self) -> None:
-        """Let go of what is no longer used on the device; waits for nothing."""
-        if not self.returned and not self._held:
-            return
-        done = []  # owners end outside the lock: their finalisers may do anything
-        with self._lock:
-            runtime = self._runtime()
-            while runtime is not None and self.returned:
-                owner, stream, streams = self.returned.popleft()
-                self._held.append((owner, [runtime.record(each) for each in (streams or {stream})]))
-            while self._held and all(event.is_done for event in self._held[0][1]):
-                done.append(self._held.popleft()[0])
 
 
 class _Piece:
@@ -400,16 +328,6 @@ def _count(number: int, what: str) -> str:
 
 def _mib(nbytes: int) -> str:
     return f"{nbytes / MIB:,.1f} MiB"
-
-
-@cache
-def device_name(device: int) -> str:
-    """The name of a device by its number.
-
-    >>> device_name(1)
-    'cuda:1'
-    """
-    return f"cuda:{device}"
 
 
 _all: weakref.WeakSet[CachingAllocator] = weakref.WeakSet()

@@ -17,7 +17,7 @@ import numpy as np
 
 from kernels.cuda.array import BFLOAT16
 from kernels.cuda.compiler import POINTER_TYPES, Kernel, dtype_name
-from kernels.cuda.reduce_places import HALVES, THREADS, WARP, Places, indent
+from kernels.cuda.reduce_places import HALVES, THREADS, WARP, Places, exchange, group_of_lanes, indent
 from kernels.reduction import better_place
 from kernels.template import Parameter
 
@@ -79,14 +79,11 @@ class _Writer:
         return "\n".join([self._helpers(), "", f"def {name}({', '.join(p[0] for p in self.parameters)}):", *indent(lines)])
 
     def _helpers(self) -> str:
-        value = np.dtype(value_type(self.variant.element))
-        exchanged = "cuda.shfl_xor_sync(0xFFFFFFFF, t, lanes)"
-        if value.kind != "f":
-            exchanged = f"T(cuda.shfl_xor_sync(0xFFFFFFFF, int{max(value.itemsize * 8, 32)}(t), lanes))"
+        value = value_type(self.variant.element)
         functions = {
-            "better(v, best)": better_place(self.variant.name, value),
+            "better(v, best)": better_place(self.variant.name, np.dtype(value)),
             "before(v, p, best, place)": "better(v, best) | ((not better(best, v)) & (p < place))",
-            "exchanged(t, lanes)": exchanged,
+            "exchanged(t, lanes)": exchange("T", value),
         }
         return "\n\n".join(f"@_inlined\ndef {name}:\n    return {body}\n" for name, body in functions.items())
 
@@ -177,14 +174,8 @@ class _Writer:
     # --- forms --------------------------------------------------------------------------------------------------------
 
     def _block(self) -> list[str]:
-        number, warps = self.places.number, THREADS // WARP
-        lines = [
-            "lane = int64(cuda.threadIdx.x)",
-            f"item = {number}(cuda.blockIdx.x)",
-            f"output = int64(item // {number}(parts))",
-        ]
-        lines += ["start = (int64(item) - output * parts) * part_length", "count = min(part_length, length - start)"]
-        lines += self.places.of_output("at", "output")
+        warps = THREADS // WARP
+        lines = [*self.places.of_block(), *self.places.of_output("at", "output")]
         lines += self._row("int64(cuda.blockDim.x)")
         distance = WARP // 2
         while distance:
@@ -200,12 +191,8 @@ class _Writer:
             distance //= 2
         return [*lines, *indent([*body, "if lane == int64(0):", *indent(self._store("int64(item)"))])]
 
-    def _group(self) -> list[str]:
-        lines = ["thread = int64(cuda.threadIdx.x)", "lanes = int64(1) << lane_bits", "lane = thread & (lanes - int64(1))"]
-        return [*lines, "group = thread >> lane_bits", "groups = int64(THREADS) >> lane_bits"]
-
     def _lanes(self) -> list[str]:
-        lines = [*self._group(), "item = int64(cuda.blockIdx.x) * groups + group"]
+        lines = [*group_of_lanes(), "item = int64(cuda.blockIdx.x) * groups + group"]
         lines += ["output = min(item, outputs - int64(1))", "start = int64(0)", "count = length"]
         lines += self.places.of_output("at", "output")
         lines += self._row("lanes")
@@ -215,13 +202,7 @@ class _Writer:
 
     def _columns(self) -> list[str]:
         v, columns = self.variant, range(self.variant.width)
-        lines = [*self._group(), f"vectors = outputs // int64({v.width})" if v.width > 1 else "vectors = outputs"]
-        lines += ["tiles = (vectors + lanes - int64(1)) >> lane_bits", f"item = {self.places.number}(cuda.blockIdx.x)"]
-        lines += [f"part = int64(item // {self.places.number}(tiles))"]
-        lines += ["vector = ((int64(item) - part * tiles) << lane_bits) + lane"]
-        lines += ["is_there = (vector < vectors) & (group == int64(0))", "vector = min(vector, vectors - int64(1))"]
-        lines += [f"output = vector * int64({v.width})" if v.width > 1 else "output = vector"]
-        lines += self.places.of_output("at", "output", "to")
+        lines = [*self.places.of_columns(v.width), *self.places.of_output("at", "output", "to")]
         lines += ["start = part * part_length", "end = min(start + part_length, length)", "j = start + group"]
         lines += ["at0 = at", *self._load(0)]
         for i in columns:

@@ -7,15 +7,16 @@ A `DeviceArray` is a strided view of a `Block`. All indexing and reshaping gives
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from kernels.cuda.fetching import fetch
 from kernels.cuda.memory import Block, CachingAllocator, allocator, device_name, parse_device
 from kernels.cuda.views import byte_bounds, checked_index, dense_strides, filled, reshaped_strides, sizes
-from kernels.layout import layout_of
+from kernels.layout import broadcast_strides, layout_of
 
 __all__ = [
     "BFLOAT16", "DeviceArray", "device_name", "empty", "from_dlpack", "from_interface", "from_numpy", "is_bfloat16",
@@ -23,8 +24,6 @@ __all__ = [
 ]  # fmt: skip
 
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])  # NumPy has no bfloat16: its bits, under a name
-AFTER_READING: list[Callable[[], None]] = []  # called when a thread has waited for elements: see `kernels.cuda.deferred`
-_CALL = 100 << 10  # bytes that are copied in the time that starting one more copy takes
 
 
 def is_bfloat16(dtype: np.dtype) -> bool:
@@ -246,11 +245,7 @@ class DeviceArray:
         missing = len(wanted) - self.ndim
         if missing < 0 or any(own not in (1, size) for own, size in zip(self.shape, wanted[missing:], strict=True)):
             raise ValueError(f"broadcast_to: shape {self.shape} does not stretch to {wanted}")
-        own = tuple(
-            0 if size == 1 and full != 1 else stride
-            for size, stride, full in zip(self.shape, self.strides, wanted[missing:], strict=True)
-        )
-        return _make(self.block, self.pointer, wanted, (0,) * missing + own, self.dtype, self.device, False)
+        return _make(self.block, self.pointer, wanted, broadcast_strides(self, wanted), self.dtype, self.device, False)
 
     def view(self, dtype: Any) -> DeviceArray:
         """The same memory read as another dtype of the same size."""
@@ -274,15 +269,7 @@ class DeviceArray:
 
     def numpy(self) -> np.ndarray:
         """A copy in host memory, C-ordered; waits for the device. bfloat16 comes as its bits, of dtype `BFLOAT16`."""
-        host = np.empty(self.shape, self.dtype)
-        if host.size:
-            block = self.block
-            stream = block.runtime.stream(block.device)
-            block.use_on(stream)
-            _fetch(self, host, stream)
-            for check in AFTER_READING:
-                check()
-        return host
+        return fetch(self)
 
     def item(self) -> Any:
         """The only element as a Python number; waits for the device."""
@@ -321,20 +308,9 @@ class DeviceArray:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        block = self.block
-        if block.runtime.is_simulated:
-            raise AttributeError("__cuda_array_interface__: in the simulator an array's memory is the host's")
-        found: dict[str, Any] = {
-            "shape": self.shape,
-            "typestr": self.dtype.str,
-            "data": (self.pointer if self.size else 0, not self._writeable),
-            "version": 3,
-            "strides": None if self.flags.c_contiguous else self.strides,
-            "stream": None if block.stream is None else stream_handle(block.stream),
-        }
-        if self.dtype.names is not None:
-            found["descr"] = self.dtype.descr
-        return found
+        from kernels.cuda import dlpack
+
+        return dlpack.to_interface(self)
 
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
         from kernels.cuda import dlpack
@@ -429,34 +405,6 @@ def from_dlpack(obj: Any, runtime: Any = None) -> DeviceArray:
     from kernels.cuda import dlpack
 
     return dlpack.import_object(obj, runtime)
-
-
-def stream_handle(stream: Any) -> int:
-    """The driver's number of a stream."""
-    handle = stream.handle
-    return int(getattr(handle, "handle", handle))
-
-
-def _fetch(array: DeviceArray, host: np.ndarray, stream: Any) -> None:
-    """Fill `host`: by one copy of all memory between the first and the last element, or one for each index of the
-    outermost axis where the gaps in between would take longer than starting those copies."""
-    low, high = byte_bounds(array)
-    if high - low == host.nbytes and host.flags.c_contiguous and array.flags.c_contiguous:
-        array.block.runtime.to_host(host, low, stream)
-        return
-    strides = array.strides
-    outer = max(range(array.ndim), key=lambda axis: abs(strides[axis]) if array.shape[axis] > 1 else 0, default=0)
-    if array.ndim and strides[outer] and array.shape[outer] > 1:
-        index = (slice(None),) * outer
-        first, last = byte_bounds(array[(*index, 0)])
-        if array.shape[outer] * (last - first + _CALL) < high - low:
-            for i in range(array.shape[outer]):
-                part = (*index, i, ...)
-                _fetch(array[part], host[part], stream)
-            return
-    memory = np.empty(high - low, np.uint8)
-    array.block.runtime.to_host(memory, low, stream)
-    host[...] = np.ndarray(array.shape, array.dtype, memory, array.pointer - low, strides)  # type: ignore[arg-type]
 
 
 def _values(host: np.ndarray) -> np.ndarray:

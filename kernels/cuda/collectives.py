@@ -188,10 +188,6 @@ class Cuda:
         """Wait for the lanes of the mask."""
         collective(_meet, mask, None, 2)
 
-    @staticmethod
-    def threadfence() -> None:
-        """Order this thread's writes for the others; in the simulator they always are."""
-
     # --- shuffles and votes ---
 
     @staticmethod

@@ -36,6 +36,7 @@ import numpy as np
 from kernels import cache as source_cache
 from kernels import launch, template
 from kernels.cuda import runtime
+from kernels.cuda.blocks import device_name
 from kernels.debug import DEBUG, say
 from kernels.template import Parameter, function_name, inlined, names_in  # noqa: F401  (inlined: for the files of kernels)
 
@@ -134,8 +135,8 @@ class Kernel(launch.Kernel):
         seconds = here.timed(device, lambda: self._run(grid, arguments, shared_bytes))
         flops, traffic = self.cost(grid, *arguments) if self.cost else (0, sum(map(launch.touched_bytes, arrays)))
         shapes = tuple([a.shape for a in arrays])
-        device_name = f"cuda:{device}"
-        launch.report(launch.Launch(self.name, device_name, seconds, traffic, flops, shapes, begin, threading.get_ident()))
+        launched = launch.Launch(self.name, device_name(device), seconds, traffic, flops, shapes, begin, threading.get_ident())
+        launch.report(launched)
 
     # --- what it is made of ---------------------------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from kernels.cuda import array as arrays
+from kernels.cuda.array import from_numpy
+from kernels.cuda.fetching import AFTER_READING
 from kernels.debug import DEBUG
 
 _KEPT = 64  # calls whose check is remembered: each keeps its arrays alive
@@ -38,7 +39,7 @@ def flag_of(device: str) -> Any:
     """The device's flag for kernels of this thread: one int32, 0 as long as all is well."""
     flag = _state.flags.get(device)
     if flag is None:
-        flag = _state.flags[device] = arrays.from_numpy(np.zeros(1, np.int32), device)
+        flag = _state.flags[device] = from_numpy(np.zeros(1, np.int32), device)
     return flag
 
 
@@ -71,4 +72,4 @@ def look() -> None:
             pending.extend(call for call in calls if call[0] in devices[number + 1 :])
 
 
-arrays.AFTER_READING.append(look)
+AFTER_READING.append(look)

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from kernels.cuda.array import BFLOAT16, DeviceArray, _make, byte_bounds, is_bfloat16, stream_handle
+from kernels.cuda.array import BFLOAT16, DeviceArray, _make, is_bfloat16
 from kernels.cuda.memory import allocator, device_name, foreign_block, parse_device
-from kernels.cuda.views import dense_strides
+from kernels.cuda.views import byte_bounds, dense_strides
 
 CPU, CUDA, CUDA_HOST, CUDA_MANAGED = 1, 2, 3, 13  # DLDeviceType
 LEGACY_STREAM, THREAD_STREAM, NO_STREAM = 1, 2, -1  # streams as the Array API numbers them; others are the driver's handles
@@ -170,6 +170,30 @@ def _copied(array: DeviceArray) -> DeviceArray:
         old.use_on(stream)
         runtime.copy(block.pointer, low, high - low, stream)
     return _make(block, block.pointer + array.pointer - low, array.shape, array.strides, array.dtype, array.device, True)
+
+
+def to_interface(array: DeviceArray) -> dict[str, Any]:
+    """What `__cuda_array_interface__` gives; an AttributeError in the simulator, where the memory is no device's."""
+    block = array.block
+    if block.runtime.is_simulated:
+        raise AttributeError("__cuda_array_interface__: in the simulator an array's memory is the host's")
+    found: dict[str, Any] = {
+        "shape": array.shape,
+        "typestr": array.dtype.str,
+        "data": (array.pointer if array.size else 0, not array._writeable),
+        "version": 3,
+        "strides": None if array.flags.c_contiguous else array.strides,
+        "stream": None if block.stream is None else stream_handle(block.stream),
+    }
+    if array.dtype.names is not None:
+        found["descr"] = array.dtype.descr
+    return found
+
+
+def stream_handle(stream: Any) -> int:
+    """The driver's number of a stream."""
+    handle = stream.handle
+    return int(getattr(handle, "handle", handle))
 
 
 def _make_wait(array: DeviceArray, stream: Any) -> None:

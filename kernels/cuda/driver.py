@@ -124,12 +124,6 @@ def extending() -> Any:
     return import_module("numba.cuda.extending")
 
 
-def libdevice() -> Any:
-    """The module numba.cuda.libdevice: CUDA's scalar functions."""
-    numba_cuda()
-    return import_module("numba.cuda.libdevice")
-
-
 def numba_types() -> Any:
     """The module numba.cuda.types."""
     numba_cuda()

@@ -47,21 +47,21 @@ class Plan:
     The kernel with 16-byte loads runs where every pointer allows it, the one with single elements otherwise.
     """
 
-    __slots__ = ("_back", "_permuted", "_walk", "call", "count", "kernels", "layouts", "pointers", "tail")
+    __slots__ = ("_back", "_letters", "_permuted", "call", "count", "kernels", "layouts", "tail")
 
     def __init__(self, formula: Formula, sources: Sequence[Source], compute: np.dtype, into: Into | None = None) -> None:
-        self._walk = walk = Walk(formula, sources, compute, into)
+        walk = Walk(formula, sources, compute, into)
         self.layouts = walk.layouts
         self.count = prod(walk.sizes)
         rank = max(len(walk.sizes), 1)
         variants = _variants(formula, sources, compute, walk)
-        self.pointers = len(variants[0].places)
+        self._letters = [access for _, access in variants[0].places]
         self.kernels = [(_kernel_for(formula, v), v.width) for v in variants]
         self.tail: tuple[int, ...] = ()
         if not variants[0].flat:
             steps = [own[::-1] if own else (1,) for own in walk.strides]
             self.tail = (*walk.sizes[:0:-1], *(step for own in steps for step in own))
-        assert self.tail == () or len(self.tail) == rank - 1 + rank * self.pointers
+        assert self.tail == () or len(self.tail) == rank - 1 + rank * len(self._letters)
         self._permuted = tuple(self.layouts[0].shape[a] for a in walk.order)
         in_order = walk.order == tuple(range(len(walk.order)))
         self._back = None if in_order else tuple(int(a) for a in np.argsort(walk.order))
@@ -151,13 +151,8 @@ class Plan:
         if rest:  # flat only: the last elements, which fill no vector
             kernel, _ = self.kernels[-1]
             done = vectors * width
-            ends = [_end(a, done, letter) for a, letter in zip(arrays, self._letters(), strict=True)]
+            ends = [_end(a, done, letter) for a, letter in zip(arrays, self._letters, strict=True)]
             kernel(1, *ends, rest, *numbers)
-
-    def _letters(self) -> list[str]:
-        count = len(self._walk.access) - len(self._walk.aliases)
-        letters = [a for a in self._walk.access[:count] if a != "p"]
-        return letters + [a for a, alias in zip(self._walk.access[count:], self._walk.aliases, strict=True) if alias < 0]
 
 
 def _end(array: DeviceArray, done: int, access: str) -> DeviceArray:

@@ -14,20 +14,20 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from kernels.cuda.allocator import Keeper
+from kernels.cuda import driver
+from kernels.cuda.blocks import Keeper
 from kernels.cuda.compiler import Grid, Kernel
 from kernels.cuda.launcher import Launcher, described
 from kernels.cuda.memory import OutOfMemory
 from kernels.cuda.runtime import OwnStreams, Runtime, Stream
 from kernels.debug import say
 
-core: Any = import_module("cuda.core")
-cu: Any = import_module("cuda.bindings.driver")
+core = driver.cuda_core()
+cu = driver.cuda_driver()
 
 _PINNED_CHUNK = 1 << 22  # bytes of a pinned buffer: copies go through them piece by piece
 _PINNED_CHUNKS = 8  # per device

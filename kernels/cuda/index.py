@@ -22,32 +22,23 @@ from kernels.cuda.data import broadcast, copy, fill
 from kernels.cuda.elementwise import apply  # noqa: F401  (kernels.index calls apply, broadcast and copy of this module)
 from kernels.cuda.index_kernels import (
     CHUNK,
-    RADIX_BITS,
-    SCAN_ELEMENTS,
-    SCAN_THREADS,
-    SORT_THREADS,
-    add_totals,
-    count_digits,
     count_true,
     gather_elements,
-    move_by_digit,
     put_elements,
-    scan_tiles,
     sum_segments,
     wrap_index,
     write_true,
 )
+from kernels.cuda.scans import cumulative_sum
+from kernels.cuda.sorting import sort_with_places
 from kernels.layout import layout_of
 
 _here = sys.modules[__name__]
 _THREADS = 256
-_TILE = SCAN_THREADS * SCAN_ELEMENTS
-_RADIX = 1 << RADIX_BITS
-_SORT = {"RADIX": _RADIX, "COUNTERS": _RADIX * SORT_THREADS, "CHUNK": CHUNK}
 
 
-def _blocks(items: int, threads: int = _THREADS) -> int:
-    return -(-items // threads)
+def _blocks(items: int) -> int:
+    return -(-items // _THREADS)
 
 
 def _contiguous(array: DeviceArray) -> DeviceArray:
@@ -88,11 +79,7 @@ def gather(x: DeviceArray, indices: Sequence[DeviceArray], start: int = 0) -> De
     neutral.check_indices("gather", x.shape, indices, start)
     out = empty(neutral.result_shape(x.shape, indices, start), x.dtype, x.device)
     if out.size:
-        walked = neutral.rows_in(_here, x, indices, start)
-        if walked is None:
-            x = copy(x)
-            walked = neutral.rows_in(_here, x, indices, start)
-        rows, places = walked  # type: ignore[misc]
+        x, rows, places = neutral.walked(_here, x, indices, start)
         bits = neutral.bits_of(x.dtype)
         gather_elements[bits](
             _blocks(out.size), x.view(bits), places, out.view(bits), out.size, rows.count, rows.inner, rows.outer_stride,
@@ -113,13 +100,7 @@ def put(
     shape = neutral.result_shape(x.shape, indices, start)
     if not prod(shape):
         return
-    walked = neutral.rows_in(_here, x, indices, start)
-    if walked is None:
-        whole = copy(x)
-        put(whole, indices, values, start, unique)
-        copy(whole, out=x)
-        return
-    rows, places = walked
+    target, rows, places = neutral.walked(_here, x, indices, start)
     value_step = 0 if values.size == 1 else 1
     if value_step:
         values = _contiguous(values if values.shape == shape else broadcast(values, shape))
@@ -128,12 +109,14 @@ def put(
     if not unique:
         sizes = x.shape[start : start + len(indices)]
         keys = neutral.places_of(_here, indices, neutral.steps_within(sizes))
-        keys, order = _sorted(keys, prod(sizes))
+        keys, order = sort_with_places(keys.reshape(-1))
     bits = neutral.bits_of(x.dtype)
     put_elements.specialised(bits, SORTED=int(not unique))(
-        _blocks(prod(shape)), x.view(bits), places, values.view(bits), keys, order, prod(shape), rows.count, rows.inner,
+        _blocks(prod(shape)), target.view(bits), places, values.view(bits), keys, order, prod(shape), rows.count, rows.inner,
         rows.outer_stride, rows.step, rows.inner_stride, value_step,
     )  # fmt: skip
+    if target is not x:
+        copy(target, out=x)
 
 
 def scatter_add(
@@ -153,7 +136,7 @@ def scatter_add(
     end = start + len(indices)
     size, inner = prod(shape[start:end]), prod(shape[end:])
     places = neutral.places_of(_here, indices, neutral.steps_within(shape[start:end]))
-    keys, order = _sorted(places, size)
+    keys, order = sort_with_places(places.reshape(-1))
     columns, threads = _segment_form(inner, out.size)
     tiles = -(-inner // columns)
     sum_segments.specialised(values.dtype, threads=threads, COLUMNS=columns)(
@@ -168,35 +151,6 @@ def _segment_form(inner: int, outputs: int) -> tuple[int, int]:
     return columns, max(128 if outputs < 1 << 16 else 32, columns)
 
 
-def _sorted(keys: DeviceArray, size: int) -> tuple[DeviceArray, DeviceArray]:
-    """Keys from 0 to size - 1 in increasing order, and where each was; equal ones keep their order."""
-    count, device = keys.size, keys.device
-    walkers = -(-count // CHUNK)
-    counts = empty((_RADIX * walkers,), neutral.INT64, device)
-    order: DeviceArray | None = None
-    for shift in range(0, max(1, (size - 1).bit_length()), RADIX_BITS):
-        new_keys, new_order = empty((count,), neutral.INT64, device), empty((count,), neutral.INT64, device)
-        grid = _blocks(walkers, SORT_THREADS)
-        count_digits.specialised((), **_SORT)(grid, keys, counts, count, walkers, shift)
-        _scan(counts)
-        move_by_digit.specialised((), **_SORT, FIRST=int(order is None))(
-            grid, keys, order, counts, new_keys, new_order, count, walkers, shift
-        )
-        keys, order = new_keys, new_order
-    return keys, order  # type: ignore[return-value]
-
-
-def _scan(data: DeviceArray) -> None:
-    """Each element of an int64 vector becomes the sum of those before it."""
-    length = data.shape[0]
-    tiles = _blocks(length, _TILE)
-    totals = empty((tiles,), neutral.INT64, data.device)
-    scan_tiles.specialised((), ELEMENTS=SCAN_ELEMENTS)(tiles, data, totals, length)
-    if tiles > 1:
-        _scan(totals)
-        add_totals.specialised((), TILE=_TILE)(_blocks(length), data, totals, length)
-
-
 def nonzero(mask: DeviceArray) -> list[Any]:
     """Where a bool array is True, in C order: an int64 array per axis. Waits for the device."""
     if mask.dtype != np.bool_:
@@ -205,25 +159,18 @@ def nonzero(mask: DeviceArray) -> list[Any]:
     flat = _contiguous(mask).view(np.uint8)
     walkers = -(-length // CHUNK)
     counts = empty((walkers + 1,), neutral.INT64, device)
-    found = 0
-    if length:
-        count_true.specialised((), CHUNK=CHUNK)(_blocks(walkers + 1), flat, counts, length, walkers)
-        _scan(counts)
-        found = counts[walkers:].item()
+    count_true.specialised((), CHUNK=CHUNK)(_blocks(walkers + 1), flat, counts, length, walkers)
+    starts = cumulative_sum(counts)
+    found = starts[walkers:].item()
     places = empty((found,), neutral.INT64, device)
     if found:
-        write_true.specialised((), CHUNK=CHUNK)(_blocks(walkers), flat, counts, places, length, walkers)
+        write_true.specialised((), CHUNK=CHUNK)(_blocks(walkers), flat, starts, places, length, walkers)
     return neutral.unravelled(_here, places, mask.shape)
 
 
 def _variants() -> list[Callable[[], Kernel]]:
     """Every kernel, for elements of some sizes."""
     made: list[Callable[[], Kernel]] = [
-        lambda: scan_tiles.specialised((), ELEMENTS=SCAN_ELEMENTS),
-        lambda: add_totals.specialised((), TILE=_TILE),
-        lambda: count_digits.specialised((), **_SORT),
-        lambda: move_by_digit.specialised((), **_SORT, FIRST=0),
-        lambda: move_by_digit.specialised((), **_SORT, FIRST=1),
         lambda: count_true.specialised((), CHUNK=CHUNK),
         lambda: write_true.specialised((), CHUNK=CHUNK),
     ]

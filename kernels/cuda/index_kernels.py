@@ -1,17 +1,14 @@
 """The bodies of indexing by integers: gather, put, scatter-add and masked selection.
 
-What may meet at one place is brought into order first, by a stable radix sort of the places: each thread walks CHUNK
-elements, counts their digits in a column of shared memory that is its own, and puts them where the sums of all counts say.
-So there are no atomics, and a result has the same bits from run to run.
+What may meet at one place is brought into order first, by a stable sort of the places (`kernels.cuda.sorting`): so there are
+no atomics, and a result has the same bits from run to run.
 """
 
 from kernels.cuda.compiler import inlined, kernel
 
 # ruff: noqa: F821  (cuda, types, T and numbers in capitals are names of the generated module)
 
-RADIX_BITS = 4
-SORT_THREADS, CHUNK = 64, 32
-SCAN_THREADS, SCAN_ELEMENTS = 128, 8
+CHUNK = 32  # the elements that a thread walks
 
 
 @inlined
@@ -89,84 +86,6 @@ def put_elements(
             x[to] = values[((o * count + b) * inner + i) * value_step]
 
 
-@kernel(threads=SORT_THREADS, uses=[number_of_thread])
-def count_digits(keys: "int64*", counts: "int64*", count: "int64", walkers: "int64", shift: "int64"):
-    tally = cuda.shared.array(COUNTERS, int32)
-    column = int64(cuda.threadIdx.x)
-    walker = number_of_thread()
-    if walker < walkers:
-        for digit in range(RADIX):
-            tally[digit * THREADS + column] = int32(0)
-        for k in range(walker * CHUNK, min(count, (walker + int64(1)) * CHUNK)):
-            digit = (keys[k] >> shift) & int64(RADIX - 1)
-            tally[digit * THREADS + column] += int32(1)
-        for digit in range(RADIX):
-            counts[digit * walkers + walker] = int64(tally[digit * THREADS + column])
-
-
-@kernel(threads=SORT_THREADS, uses=[number_of_thread])
-def move_by_digit(
-    keys: "int64*", order: "int64*", counts: "int64*", new_keys: "int64*", new_order: "int64*", count: "int64",
-    walkers: "int64", shift: "int64",
-):  # fmt: skip
-    """FIRST: the order is that of the elements as they are given."""
-    targets = cuda.shared.array(COUNTERS, int64)
-    column = int64(cuda.threadIdx.x)
-    walker = number_of_thread()
-    if walker < walkers:
-        for digit in range(RADIX):
-            targets[digit * THREADS + column] = counts[digit * walkers + walker]
-        for k in range(walker * CHUNK, min(count, (walker + int64(1)) * CHUNK)):
-            key = keys[k]
-            at = ((key >> shift) & int64(RADIX - 1)) * THREADS + column
-            to = targets[at]
-            targets[at] = to + int64(1)
-            new_keys[to] = key
-            if FIRST:
-                new_order[to] = int64(k)
-            else:
-                new_order[to] = order[k]
-
-
-@kernel(threads=SCAN_THREADS)
-def scan_tiles(data: "int64*", totals: "int64*", length: "int64"):
-    """In each tile of THREADS * ELEMENTS, each element becomes the sum of those before it; totals: the tiles' sums."""
-    warps = cuda.shared.array(32, int64)
-    values = cuda.local.array(ELEMENTS, int64)
-    thread = int64(cuda.threadIdx.x)
-    lane = thread & int64(31)
-    start = (int64(cuda.blockIdx.x) * int64(THREADS) + thread) * int64(ELEMENTS)
-    own = int64(0)
-    for k in range(ELEMENTS):
-        values[k] = data[start + k] if start + k < length else int64(0)
-        own += values[k]
-    until = own  # the sum up to and with this thread, in its warp
-    for power in range(5):
-        distance = 1 << power
-        other = cuda.shfl_up_sync(0xFFFFFFFF, until, distance)
-        if lane >= distance:
-            until += other
-    if lane == int64(31):
-        warps[thread >> int64(5)] = until
-    cuda.syncthreads()
-    before = until - own
-    for warp in range(thread >> int64(5)):
-        before += warps[warp]
-    if thread == int64(THREADS - 1):
-        totals[int64(cuda.blockIdx.x)] = before + own
-    for k in range(ELEMENTS):
-        if start + k < length:
-            data[start + k] = before
-        before += values[k]
-
-
-@kernel(uses=[number_of_thread])
-def add_totals(data: "int64*", totals: "int64*", length: "int64"):
-    k = number_of_thread()
-    if k < length:
-        data[k] += totals[k // TILE]
-
-
 @kernel(threads=128, uses=[quotient, first_not_below])
 def sum_segments(
     values: "T*", keys: "int64*", order: "int64*", out: "T*", count: "int64", size: "int64", inner: "int64",
@@ -217,23 +136,23 @@ def sum_segments(
 
 @kernel(uses=[number_of_thread])
 def count_true(mask: "uint8*", counts: "int64*", length: "int64", walkers: "int64"):
-    """How many of a walker's CHUNK elements are set; one count more is 0, where the sum of all will be."""
+    """How many of a walker's CHUNK elements are set, behind a 0: running sums are where each walker begins, then the total."""
     walker = number_of_thread()
     if walker < walkers:
         found = int64(0)
         for k in range(walker * CHUNK, min(length, (walker + int64(1)) * CHUNK)):
             if mask[k] != 0:
                 found += int64(1)
-        counts[walker] = found
+        counts[walker + int64(1)] = found
     elif walker == walkers:
-        counts[walker] = int64(0)
+        counts[0] = int64(0)
 
 
 @kernel(uses=[number_of_thread])
-def write_true(mask: "uint8*", counts: "int64*", out: "int64*", length: "int64", walkers: "int64"):
+def write_true(mask: "uint8*", starts: "int64*", out: "int64*", length: "int64", walkers: "int64"):
     walker = number_of_thread()
     if walker < walkers:
-        to = counts[walker]
+        to = starts[walker]
         for k in range(walker * CHUNK, min(length, (walker + int64(1)) * CHUNK)):
             if mask[k] != 0:
                 out[to] = int64(k)

@@ -25,12 +25,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernels import launch as door
+from kernels.cuda import driver
 from kernels.cuda.compiler import Grid, Kernel, check_grid
 from kernels.cuda.runtime import Stream, device_of
 from kernels.debug import say
@@ -38,8 +38,8 @@ from kernels.debug import say
 if TYPE_CHECKING:
     from kernels.cuda.hardware import HardwareRuntime
 
-core: Any = import_module("cuda.core")
-cu: Any = import_module("cuda.bindings.driver")
+core = driver.cuda_core()
+cu = driver.cuda_driver()
 
 _CONFIGURATIONS = 1 << 10  # per kernel
 _SHARED = 48 << 10  # bytes of shared memory that a block may have without asking
@@ -95,7 +95,7 @@ class Prepared:
         self.pointers = [i for i, (_, _, pointer) in enumerate(kernel.parameters) if pointer]
         known = {
             "bring": self.bring, "configurations": self.configurations, "configured": self.configured, "failed": self.failed,
-            "threads": launcher.runtime.threads, "recent": launcher.runtime.recent, "name": kernel.name, **NUMBERS, "int64": int,
+            "threads": launcher.runtime.threads, "recent": launcher.runtime.recent, "name": kernel.name, **NUMBERS,
         }  # fmt: skip
         exec(compile(_source(kernel), f"<launch of {kernel.name}>", "exec"), known)
         self.start: Start = known["launch"]
@@ -142,22 +142,19 @@ class Prepared:
 
     def _dispatcher(self, device: int) -> Any:
         """numba.cuda's own; its machine code is for one device."""
-        from kernels.cuda.driver import numba_cuda
-
         found = self.kernel._loaded.get(("dispatcher", device))
         if found is None:
             function, signature = self.kernel.compiled()
-            found = numba_cuda().jit(signature, launch_bounds=self.kernel.launch_bounds)(function)
+            found = driver.numba_cuda().jit(signature, launch_bounds=self.kernel.launch_bounds)(function)
             self.kernel._loaded["dispatcher", device] = found
         return found
 
     def _by_numba(self, stream: Any, options: tuple[int, Grid, int], dispatcher: Any, *given: Any) -> None:
-        from kernels.cuda.driver import numba_cuda
-
         device, grid, shared_bytes = options
         self.launcher.runtime.enter(device)  # numba.cuda looks at the thread's device
         values = [value.item() if isinstance(value, np.generic) else value for value in given]
-        dispatcher[grid, self.kernel.threads, numba_cuda().external_stream(int(stream.handle)), shared_bytes](*values)
+        theirs = driver.numba_cuda().external_stream(int(stream.handle))
+        dispatcher[grid, self.kernel.threads, theirs, shared_bytes](*values)
 
     def failed(self, error: Exception, grid: Grid, arguments: tuple) -> None:
         """Say what was started when an error was raised."""

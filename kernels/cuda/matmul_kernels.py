@@ -1,8 +1,6 @@
-"""The kernels of matrix products in full precision: a register tile for large products, and one each for what is special.
+"""The kernels of matrix products in full precision; `matvec_kernels` and `matmul_tensor` have the others.
 
     matmul_tile       float32, float64: a block of threads computes a tile of the result, a thread 8x8 (or 4x4) of it
-    matmul_rows       a matrix whose rows lie in one piece times a vector
-    matmul_columns    a matrix whose columns do, times a vector
     matmul_shared     integers and bool, any strides
     matmul_combine    the sum over parts of the depth, which the others leave in pieces where the result is small
 
@@ -21,6 +19,31 @@ from kernels.template import inlined
 # pyright: reportUndefinedVariable=false
 
 # --- the register tile ------------------------------------------------------------------------------------------------
+
+
+@inlined
+def tile_of_block(rows, columns):
+    """(number in the batch, first row, first column) of this block's tile.
+
+    Blocks that run at the same time share lines of both operands: eight tiles of rows go through all columns together.
+    """
+    tiles_m = uint32((rows + int64(TILE_M - 1)) // int64(TILE_M))
+    tiles_n = uint32((columns + int64(TILE_N - 1)) // int64(TILE_N))
+    batch = uint32(cuda.blockIdx.x) // (tiles_m * tiles_n)
+    number = uint32(cuda.blockIdx.x) % (tiles_m * tiles_n)
+    first = number // (uint32(8) * tiles_n) * uint32(8)
+    together = min(tiles_m - first, uint32(8))
+    within = number % (uint32(8) * tiles_n)
+    return int64(batch), int64(first + within % together) * int64(TILE_M), int64(within // together) * int64(TILE_N)
+
+
+@inlined
+def origin(matrix, first, line, begin):
+    """Where an operand's first tile begins, at position `first` and step `begin` of its matrix; how far on the next does."""
+    if ALONG:
+        return matrix + first * line + begin, int64(TILE_K)
+    else:
+        return matrix + begin * line + first, int64(TILE_K) * line
 
 
 @inlined
@@ -80,17 +103,18 @@ def put(tiles, base, thread, staged):
                 tiles[to] = staged[v]
 
 
-def _parts(grid):
+def parts_of(grid):
+    """In how many parts the depth is cut: a row of blocks for each."""
     return grid[1] if isinstance(grid, tuple) else 1
 
 
 def matmul_cost(grid, a, b, bias, out, rows, columns, depth, *_):
     """Operations, and bytes if everything passes once."""
-    items = max(out.size // max(rows * columns * _parts(grid), 1), 1)
+    items = max(out.size // max(rows * columns * parts_of(grid), 1), 1)
     return 2 * rows * columns * depth * items, a.nbytes + b.nbytes + out.nbytes
 
 
-@unrolled_kernel(cost=matmul_cost)
+@unrolled_kernel(uses=[tile_of_block], cost=matmul_cost)
 def matmul_tile(
     a: "T*",
     b: "T*",
@@ -128,34 +152,15 @@ def matmul_tile(
     own_row = warp % uint32(WARPS_M) * uint32(4 * GROUPS * VECTOR) + lane // uint32(8) * uint32(VECTOR)
     own_column = warp // uint32(WARPS_M) * uint32(8 * GROUPS * VECTOR) + lane % uint32(8) * uint32(VECTOR)
 
-    # Blocks that run at the same time share lines of both operands: eight tiles of rows go through all columns together.
-    tiles_m = uint32((rows + int64(TILE_M - 1)) // int64(TILE_M))
-    tiles_n = uint32((columns + int64(TILE_N - 1)) // int64(TILE_N))
-    batch = uint32(cuda.blockIdx.x) // (tiles_m * tiles_n)
-    number = uint32(cuda.blockIdx.x) % (tiles_m * tiles_n)
-    first = number // (uint32(8) * tiles_n) * uint32(8)
-    together = min(tiles_m - first, uint32(8))
-    within = number % (uint32(8) * tiles_n)
-    row0 = int64(first + within % together) * int64(TILE_M)
-    column0 = int64(within // together) * int64(TILE_N)
-    outer = int64(batch) // inner
-    rest = int64(batch) % inner
+    batch, row0, column0 = tile_of_block(rows, columns)
+    outer = batch // inner
+    rest = batch % inner
     begin = int64(cuda.blockIdx.y) * chunk
     end = min(depth, begin + chunk)
     extent_m = uint32(min(rows - row0, int64(TILE_M)))
     extent_n = uint32(min(columns - column0, int64(TILE_N)))
-    if A_ALONG:
-        a_at = outer * a_outer + rest * a_inner + row0 * a_line + begin
-        a_next = int64(TILE_K)
-    else:
-        a_at = outer * a_outer + rest * a_inner + begin * a_line + row0
-        a_next = int64(TILE_K) * a_line
-    if B_ALONG:
-        b_at = outer * b_outer + rest * b_inner + column0 * b_line + begin
-        b_next = int64(TILE_K)
-    else:
-        b_at = outer * b_outer + rest * b_inner + begin * b_line + column0
-        b_next = int64(TILE_K) * b_line
+    a_at, a_next = origin_a(outer * a_outer + rest * a_inner, row0, a_line, begin)
+    b_at, b_next = origin_b(outer * b_outer + rest * b_inner, column0, b_line, begin)
 
     for i in range(SUMS):
         sums[i] = T(0)
@@ -199,7 +204,7 @@ def matmul_tile(
             put_b(tiles, base + uint32(TILE_M * TILE_K), thread, staged_b)
         cuda.syncthreads()
 
-    to = int64(cuda.blockIdx.y) * part + (int64(batch) * rows + row0) * columns + column0
+    to = int64(cuda.blockIdx.y) * part + (batch * rows + row0) * columns + column0
     for h in range(GROUPS):
         column = own_column + uint32(h * 8 * VECTOR)
         for e in range(VECTOR):
@@ -229,165 +234,6 @@ def matmul_tile(
                             out[line + int64(column) + int64(e)] = left[e]
         for n in unrolled(SUMS - GROUPS * VECTOR):
             sums[n] = sums[n + GROUPS * VECTOR]
-
-
-# --- a matrix times a vector ------------------------------------------------------------------------------------------
-
-
-def vector_cost(grid, matrix, x, bias, out, rows, depth, *_):
-    """Operations, and bytes if everything passes once."""
-    return 2 * rows * depth * max(out.size // max(rows * _parts(grid), 1), 1), matrix.nbytes + x.nbytes + out.nbytes
-
-
-@unrolled_kernel(cost=vector_cost)
-def matmul_rows(
-    matrix: "T*",
-    x: "T*",
-    bias: "T*",
-    out: "O*",
-    rows: "int64",
-    depth: "int64",
-    line: "int64",
-    inner: "int64",
-    matrix_outer: "int64",
-    matrix_inner: "int64",
-    x_outer: "int64",
-    x_inner: "int64",
-    bias_step: "int64",
-    chunk: "int64",
-    part: "int64",
-):
-    """LANES threads sum a row, WIDTH neighbours at a time, four such vectors under way; then they add up pairwise."""
-    shared = cuda.shared.array(32, R)
-    sums = cuda.local.array(SUMS, R)
-    thread = uint32(cuda.threadIdx.x)
-    blocks = uint32((rows + int64(THREADS // LANES - 1)) // int64(THREADS // LANES))
-    batch = int64(uint32(cuda.blockIdx.x) // blocks)
-    row = int64(uint32(cuda.blockIdx.x) % blocks) * int64(THREADS // LANES) + int64(thread // uint32(LANES))
-    outer = batch // inner
-    rest = batch % inner
-    begin = int64(cuda.blockIdx.y) * chunk
-    end = min(depth, begin + chunk)
-    for i in range(SUMS):
-        sums[i] = R(0)
-    if row < rows:
-        k = begin + int64(thread % uint32(LANES)) * int64(WIDTH)
-        at = outer * matrix_outer + rest * matrix_inner + row * line
-        x_at = outer * x_outer + rest * x_inner
-        while k + int64(3 * LANES * WIDTH) < end:
-            for u in unrolled(4):
-                here = k + int64(u * LANES * WIDTH)
-                if WIDTH == 1:
-                    sums[u] += widened(matrix[at + here]) * widened(x[x_at + here])
-                else:
-                    left = LOAD(matrix, at + here)
-                    right = LOAD(x, x_at + here)
-                    for e in unrolled(WIDTH):
-                        sums[u * WIDTH + e] += widened(left[e]) * widened(right[e])
-            k += int64(4 * LANES * WIDTH)
-        while k < end:
-            if WIDTH == 1:
-                sums[0] += widened(matrix[at + k]) * widened(x[x_at + k])
-            else:
-                left = LOAD(matrix, at + k)
-                right = LOAD(x, x_at + k)
-                for e in unrolled(WIDTH):
-                    sums[e] += widened(left[e]) * widened(right[e])
-            k += int64(LANES * WIDTH)
-    for half in unrolled(LOG_SUMS):
-        for i in unrolled(SUMS >> (half + 1)):
-            sums[i] = sums[2 * i] + sums[2 * i + 1]
-    total = sums[0]
-    for half in unrolled(5):
-        total += cuda.shfl_xor_sync(uint32(0xFFFFFFFF), total, 16 >> half)
-    if LANES > 32:
-        if thread % uint32(32) == uint32(0):
-            shared[thread // uint32(32)] = total
-        cuda.syncthreads()
-        total = R(0)
-        if thread == uint32(0):
-            for w in range(THREADS // 32):
-                total += shared[w]
-    if thread % uint32(LANES) == uint32(0):
-        if row < rows:
-            if BIAS:
-                total += widened(bias[row * bias_step])
-            out[int64(cuda.blockIdx.y) * part + batch * rows + row] = narrowed(activated(total))
-
-
-@unrolled_kernel(cost=vector_cost)
-def matmul_columns(
-    matrix: "T*",
-    x: "T*",
-    bias: "T*",
-    out: "O*",
-    rows: "int64",
-    depth: "int64",
-    line: "int64",
-    inner: "int64",
-    matrix_outer: "int64",
-    matrix_inner: "int64",
-    x_outer: "int64",
-    x_inner: "int64",
-    bias_step: "int64",
-    chunk: "int64",
-    part: "int64",
-):
-    """A matrix that lies by steps of the depth: a lane sums WIDTH neighbouring results, the block's warps take the steps
-    of the depth in turn, and add up in a fixed order."""
-    shared = cuda.shared.array(SHARED, R)
-    sums = cuda.local.array(SUMS, R)
-    thread = uint32(cuda.threadIdx.x)
-    lane = thread % uint32(32)
-    warp = thread // uint32(32)
-    blocks = uint32((rows + int64(32 * WIDTH - 1)) // int64(32 * WIDTH))
-    batch = int64(uint32(cuda.blockIdx.x) // blocks)
-    first = int64(uint32(cuda.blockIdx.x) % blocks) * int64(32 * WIDTH)
-    outer = batch // inner
-    rest = batch % inner
-    begin = int64(cuda.blockIdx.y) * chunk
-    end = min(depth, begin + chunk)
-    for i in range(SUMS):
-        sums[i] = R(0)
-    own = first + int64(lane) * int64(WIDTH)
-    if own < rows:
-        k = begin + int64(warp)
-        at = outer * matrix_outer + rest * matrix_inner + own
-        x_at = outer * x_outer + rest * x_inner
-        while k + int64(3 * (THREADS // 32)) < end:
-            for u in unrolled(4):
-                here = k + int64(u * (THREADS // 32))
-                factor = widened(x[x_at + here])
-                if WIDTH == 1:
-                    sums[u] += widened(matrix[at + here * line]) * factor
-                else:
-                    left = LOAD(matrix, at + here * line)
-                    for e in unrolled(WIDTH):
-                        sums[u * WIDTH + e] += widened(left[e]) * factor
-            k += int64(4 * (THREADS // 32))
-        while k < end:
-            factor = widened(x[x_at + k])
-            if WIDTH == 1:
-                sums[0] += widened(matrix[at + k * line]) * factor
-            else:
-                left = LOAD(matrix, at + k * line)
-                for e in unrolled(WIDTH):
-                    sums[e] += widened(left[e]) * factor
-            k += int64(THREADS // 32)
-    for e in unrolled(WIDTH):
-        total = (sums[e] + sums[WIDTH + e]) + (sums[2 * WIDTH + e] + sums[3 * WIDTH + e])
-        shared[(warp * uint32(WIDTH) + uint32(e)) * uint32(32) + lane] = total
-    cuda.syncthreads()
-    if thread < uint32(32 * WIDTH):
-        row = first + int64(thread)
-        if row < rows:
-            total = R(0)
-            place = thread % uint32(WIDTH) * uint32(32) + thread // uint32(WIDTH)
-            for w in range(THREADS // 32):
-                total += shared[uint32(w * 32 * WIDTH) + place]
-            if BIAS:
-                total += widened(bias[row * bias_step])
-            out[int64(cuda.blockIdx.y) * part + batch * rows + row] = narrowed(activated(total))
 
 
 # --- any strides, any numbers -----------------------------------------------------------------------------------------

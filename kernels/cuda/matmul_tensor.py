@@ -13,7 +13,7 @@ low*high + high*low + high*high comes within a few units of float32's last place
 infinity, has no low part: results that it touches may be NaN.
 """
 
-from kernels.cuda.matmul_kernels import matmul_cost
+from kernels.cuda.matmul_kernels import matmul_cost, tile_of_block
 from kernels.cuda.unrolling import unrolled, unrolled_kernel
 from kernels.template import inlined
 
@@ -22,7 +22,7 @@ from kernels.template import inlined
 
 
 @inlined
-def copy_tile(tiles, base, place, at, line, extent, left, thread):
+def copy(tiles, base, place, at, line, extent, left, thread):
     """Start to copy a tile to shared memory: TILE positions by TILE_K steps of the depth, zeros outside."""
     if ALONG:
         position = thread // uint32(TILE_K // CHUNK)
@@ -57,8 +57,11 @@ def copy_tile(tiles, base, place, at, line, extent, left, thread):
 
 
 @inlined
-def fragment_a(tiles, base, first, k, lane):
-    """The warp's 16 rows from `first` of `a`, at substep k: four registers."""
+def fragment(tiles, base, first, k, lane):
+    """The warp's 16 positions from `first` at substep k as four registers, each of 8 positions and half of the steps.
+
+    As `a` has them: both eights of rows at the first half of the steps, then at the second.
+    """
     matrix = lane // uint32(8)
     if ALONG:
         position = first + matrix % uint32(2) * uint32(8) + lane % uint32(8)
@@ -84,33 +87,6 @@ def fragment_a(tiles, base, first, k, lane):
 
 
 @inlined
-def fragment_b(tiles, base, first, k, lane):
-    """The warp's 16 columns from `first` of `b`, at substep k: two registers for the first 8, two for the others."""
-    matrix = lane // uint32(8)
-    if ALONG:
-        position = first + matrix // uint32(2) * uint32(8) + lane % uint32(8)
-        piece = uint32(2 * k) + matrix % uint32(2)
-        twisted = piece ^ (position // uint32(2) % uint32(4))
-        return ldmatrix_x4(tiles, base + position * uint32(TILE_K) + twisted * uint32(CHUNK))
-    elif CHUNK == 8:
-        step = uint32(16 * k) + matrix % uint32(2) * uint32(8) + lane % uint32(8)
-        piece = first // uint32(8) + matrix // uint32(2)
-        return ldmatrix_x4_transposed(tiles, base + step * uint32(TILE) + (piece ^ (step % uint32(MASK))) * uint32(8))
-    else:
-        low = base + (uint32(8 * k) + lane % uint32(4)) * uint32(TILE)
-        high = low + uint32(4 * TILE)
-        twist = lane % uint32(4) * uint32(8)
-        left = (first + lane // uint32(4)) ^ twist
-        right = (first + uint32(8) + lane // uint32(4)) ^ twist
-        return (
-            uint32(bits_of_float32(tiles[low + left])),
-            uint32(bits_of_float32(tiles[high + left])),
-            uint32(bits_of_float32(tiles[low + right])),
-            uint32(bits_of_float32(tiles[high + right])),
-        )
-
-
-@inlined
 def rounded(bits):
     """A float32's bits rounded to tf32."""
     return tf32_of_float32(float32_of_bits(bits))
@@ -122,7 +98,7 @@ def remainder_of(bits, high):
     return tf32_of_float32(float32_of_bits(bits) - float32_of_bits(high))
 
 
-@unrolled_kernel(uses=[rounded, remainder_of], cost=matmul_cost)
+@unrolled_kernel(uses=[tile_of_block, rounded, remainder_of], cost=matmul_cost)
 def matmul_tensor(
     a: "T*",
     b: "T*",
@@ -155,33 +131,15 @@ def matmul_tensor(
     warp = thread // uint32(32)
     warp_row = warp % uint32(TILE_M // WARP_M) * uint32(WARP_M)
     warp_column = warp // uint32(TILE_M // WARP_M) * uint32(WARP_N)
-    tiles_m = uint32((rows + int64(TILE_M - 1)) // int64(TILE_M))
-    tiles_n = uint32((columns + int64(TILE_N - 1)) // int64(TILE_N))
-    batch = uint32(cuda.blockIdx.x) // (tiles_m * tiles_n)
-    number = uint32(cuda.blockIdx.x) % (tiles_m * tiles_n)
-    first = number // (uint32(8) * tiles_n) * uint32(8)
-    together = min(tiles_m - first, uint32(8))
-    within = number % (uint32(8) * tiles_n)
-    row0 = int64(first + within % together) * int64(TILE_M)
-    column0 = int64(within // together) * int64(TILE_N)
-    outer = int64(batch) // inner
-    rest = int64(batch) % inner
+    batch, row0, column0 = tile_of_block(rows, columns)
+    outer = batch // inner
+    rest = batch % inner
     begin = int64(cuda.blockIdx.y) * chunk
     steps = max(min(depth - begin, chunk), int64(0))
     extent_m = uint32(min(rows - row0, int64(TILE_M)))
     extent_n = uint32(min(columns - column0, int64(TILE_N)))
-    if A_ALONG:
-        a_at = outer * a_outer + rest * a_inner + row0 * a_line + begin
-        a_next = int64(TILE_K)
-    else:
-        a_at = outer * a_outer + rest * a_inner + begin * a_line + row0
-        a_next = int64(TILE_K) * a_line
-    if B_ALONG:
-        b_at = outer * b_outer + rest * b_inner + column0 * b_line + begin
-        b_next = int64(TILE_K)
-    else:
-        b_at = outer * b_outer + rest * b_inner + begin * b_line + column0
-        b_next = int64(TILE_K) * b_line
+    a_at, a_next = origin_a(outer * a_outer + rest * a_inner, row0, a_line, begin)
+    b_at, b_next = origin_b(outer * b_outer + rest * b_inner, column0, b_line, begin)
 
     for i in range(SUMS):
         sums[i] = R(0)
@@ -212,13 +170,14 @@ def matmul_tensor(
         for k in unrolled(2):
             for j in range(WARP_N // 16):
                 from_b = fragment_b(tiles, base + uint32(TILE_M * TILE_K), warp_column + uint32(j * 16), k, lane)
-                for r in unrolled(4):
+                for r in unrolled(4):  # both halves of the steps for the first 8 columns, then for the others
+                    bits = from_b[r % 2 * 2 + r // 2]
                     if CHUNK == 4:
-                        right[j * 4 + r] = rounded(from_b[r])
+                        right[j * 4 + r] = rounded(bits)
                     else:
-                        right[j * 4 + r] = from_b[r]
+                        right[j * 4 + r] = bits
                     if PRODUCTS == 3:
-                        right[WARP_N // 4 + j * 4 + r] = remainder_of(from_b[r], right[j * 4 + r])
+                        right[WARP_N // 4 + j * 4 + r] = remainder_of(bits, right[j * 4 + r])
             for i in range(WARP_M // 16):
                 from_a = fragment_a(tiles, base, warp_row + uint32(i * 16), k, lane)
                 for r in unrolled(4):
@@ -245,7 +204,7 @@ def matmul_tensor(
         if fill == uint32(STAGES * STAGE):
             fill = uint32(0)
 
-    to = int64(cuda.blockIdx.y) * part + (int64(batch) * rows + row0) * columns + column0
+    to = int64(cuda.blockIdx.y) * part + (batch * rows + row0) * columns + column0
     for i in range(WARP_M // 16):  # the sums move up, as in `matmul_tile`
         row = warp_row + uint32(i * 16) + lane // uint32(4)
         for j in unrolled(WARP_N // 8):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kernels import formulas, scalar
-from kernels.cuda import matmul_kernels, matmul_tensor
+from kernels.cuda import matmul_kernels, matmul_tensor, matvec_kernels
 from kernels.cuda.compiler import Kernel
 from kernels.cuda.unrolling import UnrolledTemplate, written_out
 from kernels.formula import Formula
@@ -142,7 +142,7 @@ def tile_kernel(ending: Ending, tile: Tile, a_along: bool, b_along: bool, a_widt
             "ALONG": int(along), "TILE": size, "TILE_K": tile.steps, "WIDTH": width, "VECTOR": vector, "SWIZZLE": swizzle,
             "LOADS": size * tile.steps // threads // width, "THREADS": threads,
         }  # fmt: skip
-        helpers += [_copied(f, letter, own) for f in (matmul_kernels.fetch, matmul_kernels.put)]
+        helpers += [_copied(f, letter, own) for f in (matmul_kernels.origin, matmul_kernels.fetch, matmul_kernels.put)]
     blocks = tile.blocks if a_width == b_width == vector else 0  # single loads need more registers for their addresses
     names = {"STEPS": "unrolled" if tile.groups > 1 else "range"}
     return _built(matmul_kernels.matmul_tile, ending, dtype, threads, constants, derived, helpers, blocks, names)
@@ -168,7 +168,7 @@ def _built(
     if blocks:
         constants = {**constants, "MIN_BLOCKS": blocks}
     helpers = helpers if helpers is not None else ending.helpers()
-    return template.built(ending.types(compute), threads, constants, helpers, names, derived or {})
+    return template.built(ending.types(compute), threads, constants, helpers, names, derived)
 
 
 # --- tensor cores -----------------------------------------------------------------------------------------------------
@@ -200,9 +200,8 @@ def tensor_kernel(
             "LOADS": size * tile.steps // chunk // threads, "THREADS": threads,
             "MASK": min(8, size // 8) if chunk == 8 else 4, "SPREAD": 1 if chunk == 8 else 2,
         }  # fmt: skip
-        fragment = matmul_tensor.fragment_a if letter == "a" else matmul_tensor.fragment_b
-        copying = written_out(plain_source(matmul_tensor.copy_tile, f"copy_{letter}"), own)
-        helpers += [copying, written_out(plain_source(fragment), own)]
+        shared = (matmul_kernels.origin, matmul_tensor.copy, matmul_tensor.fragment)
+        helpers += [_copied(f, letter, own) for f in shared]
     product = {"float32": "mma_tf32", "float16": "mma_f16", "bfloat16": "mma_bf16"}[ending.stored]
     names = {"MMA": product, "WAIT": f"cp_async_wait{STAGES - 2}"}
     return _built(matmul_tensor.matmul_tensor, ending, "float32", threads, constants, derived, helpers, tile.blocks, names)
@@ -218,7 +217,7 @@ def rows_kernel(ending: Ending, width: int, lanes: int) -> Kernel:
     derived = {"SUMS": 4 * width, "LOG_SUMS": (4 * width).bit_length() - 1}
     names = {"LOAD": _LOADS[width]}
     compute = computed_in(ending.stored)
-    return _built(matmul_kernels.matmul_rows, ending, compute, THREADS, constants, derived, blocks=2, names=names)
+    return _built(matvec_kernels.matmul_rows, ending, compute, THREADS, constants, derived, blocks=2, names=names)
 
 
 @cache
@@ -228,7 +227,7 @@ def columns_kernel(ending: Ending, width: int) -> Kernel:
     derived = {"SUMS": 4 * width, "SHARED": THREADS * width}
     names = {"LOAD": _LOADS[width]}
     compute = computed_in(ending.stored)
-    return _built(matmul_kernels.matmul_columns, ending, compute, THREADS, constants, derived, blocks=2, names=names)
+    return _built(matvec_kernels.matmul_columns, ending, compute, THREADS, constants, derived, blocks=2, names=names)
 
 
 @cache

@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 from kernels import memory as host_memory
-from kernels.cuda.allocator import Block, CachingAllocator, OutOfMemory, OutOfMemoryError, Poison, device_name
+from kernels.cuda.allocator import CachingAllocator, OutOfMemory, OutOfMemoryError, Poison
+from kernels.cuda.blocks import Block, device_name
 
 __all__ = [
     "Block", "CachingAllocator", "OutOfMemory", "OutOfMemoryError", "allocator", "device_name", "empty_cache", "foreign_block",

@@ -22,13 +22,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from kernels import launch
-from kernels.cuda.array import BFLOAT16
-from kernels.cuda.compiler import POINTER_TYPES, Kernel, dtype_name
-from kernels.cuda.reduce_places import HALVES, THREADS, WARP, Places, indent
-from kernels.reduction import Operation, operation_for
+from kernels.cuda.compiler import POINTER_TYPES, Kernel
+from kernels.cuda.reduce_places import HALVES, THREADS, WARP, Places, exchange, group_of_lanes, indent
+from kernels.reduction import Operation
 from kernels.template import Parameter
 
 ROWS = 4  # short rows that a group of lanes has under way
@@ -138,10 +135,6 @@ class _Writer:
 
     def _helpers(self) -> str:
         v, operation = self.variant, self.variant.operation
-        bits = np.dtype(v.total).itemsize * 8 if v.total != "bool" else 8
-        exchanged = "cuda.shfl_xor_sync(0xFFFFFFFF, t, lanes)"
-        if np.dtype(v.total).kind != "f":  # the instruction moves 32 or 64 bits
-            exchanged = f"A(cuda.shfl_xor_sync(0xFFFFFFFF, int{max(bits, 32)}(t), lanes))"
         value = [f"    v = {HALVES[v.element][0]}(v)"] if v.element in HALVES else []
         stored = {"float16": "half_of_float32(total)", "bfloat16": "bfloat16_of_float32(total)", "bool": "uint8(total)"}
         functions = {
@@ -150,7 +143,7 @@ class _Writer:
             "prepare(v, first, second)": [*value, f"    return {operation.prepare}"],
             "finish(total, first, divisor)": [f"    return {operation.finish}"],
             "stored(total)": [f"    return {stored.get(v.result, 'total')}"],
-            "exchanged(t, lanes)": [f"    return {exchanged}"],
+            "exchanged(t, lanes)": [f"    return {exchange('A', v.total)}"],
         }
         return "\n\n".join("\n".join(["@_inlined", f"def {name}:", *body]) + "\n" for name, body in functions.items())
 
@@ -240,11 +233,7 @@ class _Writer:
     # --- forms --------------------------------------------------------------------------------------------------------
 
     def _block(self) -> list[str]:
-        number = self.places.number
-        lines = ["lane = int64(cuda.threadIdx.x)"]
-        lines += [f"item = {number}(cuda.blockIdx.x)", f"output = int64(item // {number}(parts))"]
-        lines += ["start = (int64(item) - output * parts) * part_length", "count = min(part_length, length - start)"]
-        lines += self.places.of_output("at", "output")
+        lines = [*self.places.of_block(), *self.places.of_output("at", "output")]
         lines += self._centres("output", "at")
         lines += self._row("int64(cuda.blockDim.x)", "at + start", "count")  # a number here would unroll the loop once more
         lines += self._butterfly(["total"], WARP // 2)
@@ -264,18 +253,13 @@ class _Writer:
             lanes //= 2
         return lines
 
-    def _group(self) -> list[str]:
-        """Which lanes work together: `lanes` of them, of which this is `lane`, in group `group` of the block's `groups`."""
-        lines = ["thread = int64(cuda.threadIdx.x)", "lanes = int64(1) << lane_bits", "lane = thread & (lanes - int64(1))"]
-        return [*lines, "group = thread >> lane_bits", "groups = int64(THREADS) >> lane_bits"]
-
     def _over_lanes(self, totals: list[str]) -> list[str]:
         body = [f"{t} = combine({t}, exchanged({t}, int32(distance)))" for t in totals]
         lines = ["distance = lanes >> int64(1)", "while distance > int64(0):"]
         return [*lines, *indent([*body, "distance = distance >> int64(1)"])]
 
     def _lanes(self) -> list[str]:
-        lines = [*self._group(), "item = int64(cuda.blockIdx.x) * groups + group"]
+        lines = [*group_of_lanes(), "item = int64(cuda.blockIdx.x) * groups + group"]
         lines += ["output = min(item, outputs - int64(1))"]  # all lanes of a warp take part in its shuffles
         lines += ["start = int64(0)", "count = length"]
         lines += self.places.of_output("at", "output")
@@ -286,7 +270,7 @@ class _Writer:
 
     def _short(self) -> list[str]:
         width = self.variant.width
-        lines = [*self._group(), f"vectors = length // int64({width})" if width > 1 else "vectors = length"]
+        lines = [*group_of_lanes(), f"vectors = length // int64({width})" if width > 1 else "vectors = length"]
         lines += [
             "there = lane < vectors",
             "element = select(there, lane, int64(0))" + (f" * int64({width})" if width > 1 else ""),
@@ -310,15 +294,7 @@ class _Writer:
     def _columns(self) -> list[str]:
         v = self.variant
         columns = range(v.width)
-        lines = [*self._group(), f"vectors = outputs // int64({v.width})" if v.width > 1 else "vectors = outputs"]
-        lines += ["tiles = (vectors + lanes - int64(1)) >> lane_bits", f"item = {self.places.number}(cuda.blockIdx.x)"]
-        lines += [
-            f"part = int64(item // {self.places.number}(tiles))",
-            "vector = ((int64(item) - part * tiles) << lane_bits) + lane",
-        ]
-        lines += ["is_there = (vector < vectors) & (group == int64(0))", "vector = min(vector, vectors - int64(1))"]
-        lines += [f"output = vector * int64({v.width})" if v.width > 1 else "output = vector"]
-        lines += self.places.of_output("at", "output", "to")
+        lines = [*self.places.of_columns(v.width), *self.places.of_output("at", "output", "to")]
         for i in columns:
             lines += self._centres(f"to + int64({i}) * place0", f"at + int64({i}) * step0", str(i))
         lines += ["start = part * part_length", "end = min(start + part_length, length)", "j = start + group"]
@@ -360,69 +336,3 @@ class _Writer:
                 body += [f"t{i} = select(j{u} < end, combine(t{i}, {value(u, i)}), t{i})" for i in columns]
             lines += ["if j < end:", *indent(body)]
         return lines
-
-
-# --- for the tests of what the compiler makes of this ------------------------------------------------------------------
-
-
-def unroll_for(operation: Operation, element: np.dtype, width: int, form: str) -> int:
-    """How many loads a thread has under way: fewer of long ones, and of those that much is calculated with."""
-    if operation.weight > 4:
-        return 1
-    if operation.weight > 1 and element.itemsize == 8:
-        return 2
-    return 4 if width * element.itemsize >= 8 else 8
-
-
-def _sample(name: str, element: Any, total: Any, result: Any, form: str, width: int, **options: Any) -> Callable[[], Kernel]:
-    def make() -> Kernel:
-        dtype = np.dtype(element)
-        operation = operation_for(name, dtype if dtype.kind != "V" else np.dtype(np.float16), np.dtype(result))
-        given: dict[str, Any] = {"kept": 1, "reduced": 1, "unroll": unroll_for(operation, dtype, width, form)} | options
-        names = dtype_name(dtype), dtype_name(np.dtype(total)), dtype_name(np.dtype(result))
-        return kernel_for(Variant(operation, *names, form=form, width=width, **given))
-
-    return make
-
-
-_F32, _F64, _I8, _I64 = np.float32, np.float64, np.int8, np.int64
-VARIANTS: list[Callable[[], Kernel]] = [
-    _sample("sum", _F32, _F32, _F32, "block", 4),
-    _sample("sum", _F32, _F32, _F32, "block", 4, peel=True),
-    _sample("sum", _F32, _F32, _F32, "block", 1, kept=2, reduced=2),
-    _sample("sum", _F32, _F32, _F32, "lanes", 4),
-    _sample("sum", _F32, _F32, _F32, "short", 4),
-    _sample("sum", _F32, _F32, _F32, "short", 1),
-    _sample("sum", _F32, _F32, _F32, "columns", 4),
-    _sample("sum", _F32, _F32, _F32, "columns", 1, kept=4, reduced=4, dense=False, wide=True),
-    _sample("sum", _F64, _F64, _F64, "block", 2),
-    _sample("sum", np.float16, _F32, np.float16, "block", 8),
-    _sample("sum", BFLOAT16, _F32, BFLOAT16, "columns", 8),
-    _sample("sum", _I8, _I64, _I64, "block", 16, peel=True),
-    _sample("max", _F32, _F32, _F32, "columns", 4),
-    _sample("max", _I8, _I8, _I8, "lanes", 16),
-    _sample("min", np.uint16, np.uint16, np.uint16, "columns", 8),
-    _sample("prod", np.uint64, np.uint64, np.uint64, "short", 2),
-    _sample("any", _F32, np.int32, np.bool_, "block", 4),
-    _sample("all", np.bool_, np.int32, np.bool_, "columns", 8),
-    _sample("count_nonzero", _F32, _I64, _I64, "lanes", 4),
-    _sample("shifted_mean", _F32, _F32, _F32, "block", 4, peel=True, centre="element"),
-    _sample("var", _F32, _F32, _F32, "columns", 4, centre="element"),
-    _sample("std", _F32, _F32, _F32, "lanes", 4, centre="element"),
-    _sample("std", _F64, _F64, _F64, "columns", 2, centre="element"),
-    _sample("logsumexp", _F32, _F32, _F32, "block", 4, centre="array"),
-    _sample("logsumexp", _F32, _F32, _F32, "columns", 4, centre="array"),
-    _sample("logsumexp", _F64, _F64, _F64, "short", 2, centre="array"),
-    _sample("norm 2", _F32, _F32, _F32, "short", 4),
-    _sample("norm inf", _F32, _F32, _F32, "block", 4),
-    _sample("norm p", _F32, _F32, _F32, "block", 4, centre="number"),
-]
-PROMISES: dict[str, tuple[str, ...]] = {
-    "sum_block[float32_float32_WIDTH4*": ("LDG.E.128", "SHFL.BFLY", "BAR.SYNC"),
-    "sum_block_peeled[int64_int8*": ("LDG.E.128",),
-    "sum_lanes[*WIDTH4*": ("LDG.E.128", "SHFL.BFLY"),
-    "sum_short[*WIDTH4*": ("LDG.E.128", "SHFL.BFLY"),
-    "sum_columns[float32_float32_WIDTH4*": ("LDG.E.128", "STG.E.128"),
-    "max_columns[*": ("LDG.E.128", "FMNMX.NAN"),
-    "logsumexp_block[*": ("LDG.E.128", "MUFU.EX2"),
-}

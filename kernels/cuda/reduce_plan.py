@@ -7,17 +7,19 @@ to memory and reduced by a second plan.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from kernels.cuda.array import DeviceArray, empty
+from kernels.cuda.array import BFLOAT16, DeviceArray, empty
 from kernels.cuda.compiler import Kernel, dtype_name
-from kernels.cuda.reduce_kernels import MOST_DIMENSIONS, ROWS, Variant, kernel_for, unroll_for
+from kernels.cuda.reduce_kernels import MOST_DIMENSIONS, ROWS, Variant, kernel_for
 from kernels.cuda.reduce_places import THREADS, WARP
 from kernels.layout import merge_dimensions
-from kernels.reduction import Operation
+from kernels.reduction import Operation, operation_for
 
 Dimension = tuple[int, int]  # size and stride in elements
 
@@ -141,6 +143,15 @@ def row_parts(geometry: Geometry, element: np.dtype, most: int) -> tuple[int, in
 def takes_block(geometry: Geometry) -> bool:
     """Whether a block works on a row, or on a part of one."""
     return geometry.length > 2 * LONG or (geometry.length > LONG and geometry.outputs < FULL)
+
+
+def unroll_for(operation: Operation, element: np.dtype, width: int, form: str) -> int:
+    """How many loads a thread has under way: fewer of long ones, and of those that much is calculated with."""
+    if operation.weight > 4:
+        return 1
+    if operation.weight > 1 and element.itemsize == 8:
+        return 2
+    return 4 if width * element.itemsize >= 8 else 8
 
 
 def lanes_of(outputs: int, vectors: int, width: int, peel: bool, unroll: int) -> tuple[str, int]:
@@ -299,3 +310,60 @@ class Plan:
             place = x.pointer // x.itemsize % variant.width
             tail = (*tail[: self.shifted], place, *tail[self.shifted + 1 :])
         self.kernel(self.grid, *arguments, *tail)
+
+
+# --- for the tests of what the compiler makes of this ------------------------------------------------------------------
+
+
+def _sample(name: str, element: Any, total: Any, result: Any, form: str, width: int, **options: Any) -> Callable[[], Kernel]:
+    def make() -> Kernel:
+        dtype = np.dtype(element)
+        operation = operation_for(name, dtype if dtype.kind != "V" else np.dtype(np.float16), np.dtype(result))
+        given: dict[str, Any] = {"kept": 1, "reduced": 1, "unroll": unroll_for(operation, dtype, width, form)} | options
+        names = dtype_name(dtype), dtype_name(np.dtype(total)), dtype_name(np.dtype(result))
+        return kernel_for(Variant(operation, *names, form=form, width=width, **given))
+
+    return make
+
+
+_F32, _F64, _I8, _I64 = np.float32, np.float64, np.int8, np.int64
+VARIANTS: list[Callable[[], Kernel]] = [
+    _sample("sum", _F32, _F32, _F32, "block", 4),
+    _sample("sum", _F32, _F32, _F32, "block", 4, peel=True),
+    _sample("sum", _F32, _F32, _F32, "block", 1, kept=2, reduced=2),
+    _sample("sum", _F32, _F32, _F32, "lanes", 4),
+    _sample("sum", _F32, _F32, _F32, "short", 4),
+    _sample("sum", _F32, _F32, _F32, "short", 1),
+    _sample("sum", _F32, _F32, _F32, "columns", 4),
+    _sample("sum", _F32, _F32, _F32, "columns", 1, kept=4, reduced=4, dense=False, wide=True),
+    _sample("sum", _F64, _F64, _F64, "block", 2),
+    _sample("sum", np.float16, _F32, np.float16, "block", 8),
+    _sample("sum", BFLOAT16, _F32, BFLOAT16, "columns", 8),
+    _sample("sum", _I8, _I64, _I64, "block", 16, peel=True),
+    _sample("max", _F32, _F32, _F32, "columns", 4),
+    _sample("max", _I8, _I8, _I8, "lanes", 16),
+    _sample("min", np.uint16, np.uint16, np.uint16, "columns", 8),
+    _sample("prod", np.uint64, np.uint64, np.uint64, "short", 2),
+    _sample("any", _F32, np.int32, np.bool_, "block", 4),
+    _sample("all", np.bool_, np.int32, np.bool_, "columns", 8),
+    _sample("count_nonzero", _F32, _I64, _I64, "lanes", 4),
+    _sample("shifted_mean", _F32, _F32, _F32, "block", 4, peel=True, centre="element"),
+    _sample("var", _F32, _F32, _F32, "columns", 4, centre="element"),
+    _sample("std", _F32, _F32, _F32, "lanes", 4, centre="element"),
+    _sample("std", _F64, _F64, _F64, "columns", 2, centre="element"),
+    _sample("logsumexp", _F32, _F32, _F32, "block", 4, centre="array"),
+    _sample("logsumexp", _F32, _F32, _F32, "columns", 4, centre="array"),
+    _sample("logsumexp", _F64, _F64, _F64, "short", 2, centre="array"),
+    _sample("norm 2", _F32, _F32, _F32, "short", 4),
+    _sample("norm inf", _F32, _F32, _F32, "block", 4),
+    _sample("norm p", _F32, _F32, _F32, "block", 4, centre="number"),
+]
+PROMISES: dict[str, tuple[str, ...]] = {
+    "sum_block[float32_float32_WIDTH4*": ("LDG.E.128", "SHFL.BFLY", "BAR.SYNC"),
+    "sum_block_peeled[int64_int8*": ("LDG.E.128",),
+    "sum_lanes[*WIDTH4*": ("LDG.E.128", "SHFL.BFLY"),
+    "sum_short[*WIDTH4*": ("LDG.E.128", "SHFL.BFLY"),
+    "sum_columns[float32_float32_WIDTH4*": ("LDG.E.128", "STG.E.128"),
+    "max_columns[*": ("LDG.E.128", "FMNMX.NAN"),
+    "logsumexp_block[*": ("LDG.E.128", "MUFU.EX2"),
+}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bench.gpu import contest, hardware_tests, pytest_plugin, report, supervisor, worker
+from bench.gpu.case import Case, Work, fraction, ratio
 from bench.gpu.report import FAILED, MEASURED, NOT_RUN, Report, Row, Target
 from bench.harness import WrongResult
 from kernels.cuda import driver
@@ -82,18 +83,18 @@ def bench(monkeypatch):
     return made
 
 
-def work_of(bench, **options) -> contest.Work:
+def work_of(bench, **options) -> Work:
     x = np.arange(8.0)
     contenders = {"ours": lambda i: x * 2, "torch": lambda i: x * 2}
-    return contest.Work(contenders, lambda: x * 2, **options)
+    return Work(contenders, lambda: x * 2, **options)
 
 
 class TestContest:
     def test_a_row_has_times_rate_fraction_ratio_and_targets(self, bench):
         pytest.importorskip("torch")
-        targets = [contest.fraction(1e-9), contest.ratio(1e9)]
+        targets = [fraction(1e-9), ratio(1e9)]
         work = work_of(bench, traffic=4096.0, targets=targets)
-        row = bench.measure(contest.Case("elementwise", "double", "8", lambda: work), work, 1.0)
+        row = bench.measure(Case("elementwise", "double", "8", lambda: work), work, 1.0)
         assert row.status == MEASURED and row.unit == "GB/s" and row.rate > 0 and row.fraction > 0 and row.of_peak > 0
         assert row.times["ours"]["best"] <= row.times["ours"]["median"] and row.times["ours"]["host"] > 0
         assert row.ratios["torch"] == row.times["torch"]["best"] / row.times["ours"]["best"]
@@ -123,7 +124,7 @@ class TestContest:
         work.contenders["ours"] = lambda i: np.arange(8.0) * 2 + 1e-3
         with pytest.raises(WrongResult, match="ours"):
             bench.sample(work, 0.1)
-        row = bench.run(contest.Case("elementwise", "double", "8", lambda: work), 0.1)[0]
+        row = bench.run(Case("elementwise", "double", "8", lambda: work), 0.1)[0]
         assert row.status == FAILED and "WrongResult" in row.note
 
     def test_results_are_compared_in_full_where_only_some_elements_have_a_reference(self, bench):
@@ -144,7 +145,7 @@ class TestContest:
 
     def test_results_rotate_so_that_none_is_written_into_the_cache(self, bench):
         kept = []
-        work = contest.Work({"ours": lambda i: kept.append(i) or np.full(3, i)}, sets=4)
+        work = Work({"ours": lambda i: kept.append(i) or np.full(3, i)}, sets=4)
         samples = contest.Samples(calls=6)
         place = [None] * 4
         bench._batch(work, "ours", samples, place)
@@ -158,7 +159,7 @@ class TestContest:
 
     def test_what_does_not_fit_is_not_run(self, bench, monkeypatch):
         monkeypatch.setattr(bench.runtime, "memory_info", lambda device: (1 << 20, 1 << 20))
-        row = bench.run(contest.Case("elementwise", "x", "1", lambda: 1 / 0, need=1 << 20), 1.0)[0]
+        row = bench.run(Case("elementwise", "x", "1", lambda: 1 / 0, need=1 << 20), 1.0)[0]
         assert row.status == NOT_RUN and "GB" in row.note
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kernels import memory as host_memory
 from kernels.cuda import allocator as allocators
 from kernels.cuda import memory
-from kernels.cuda.allocator import Keeper
+from kernels.cuda.blocks import Keeper
 from kernels.cuda.memory import CachingAllocator, OutOfMemoryError, device_name, foreign_block
 
 KIB, MIB = 1 << 10, 1 << 20

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from compile_jobs import elementwise_kernels
 from cuda_support import IS_SIMULATED, cpu, cuda, needs_compiler, needs_cuda
 
 from kernels import formulas, launch
 from kernels.cuda import compiler
 from kernels.cuda.simulator import SimulationError
+from kernels.layout import dense_layout
 
 pytestmark = [needs_cuda, pytest.mark.skipif(not IS_SIMULATED, reason="faulty kernels are not for hardware")]
 
@@ -106,20 +108,14 @@ def test_faults_are_noticed_in_the_simulator(fault):
     assert outcome(fault) == "right", "without the fault again"
 
 
-LITERALS = [
-    ("a float64 literal in a formula", "gelu", "real(0.5)", "0.5", lambda: _gelu_kernel()),
-]
-
-
 def _gelu_kernel() -> compiler.Kernel:
-    from kernels.cuda.elementwise import _kernel_for, _variants
-    from kernels.layout import dense_layout
-    from kernels.walk import Walk
-
     float32 = np.dtype(np.float32)
-    layout = dense_layout((1 << 20,), float32, None, "cuda:0")
-    formula = formulas.gelu.hoisted
-    return _kernel_for(formula, _variants(formula, [layout], float32, Walk(formula, [layout], float32))[0])
+    return elementwise_kernels(formulas.gelu, [dense_layout((1 << 20,), float32, None, "cuda:0")], float32)[0]
+
+
+LITERALS = [
+    ("a float64 literal in a formula", "gelu", "real(0.5)", "0.5", _gelu_kernel),
+]
 
 
 @needs_compiler
