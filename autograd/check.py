@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from autograd.dtypes import DIFFERENTIABLE, complex128, float64
 from autograd.engine import gradients
 from autograd.mode import enable_grad, no_grad
 from autograd.ops.creation import asarray
 from autograd.ops.reduce import sum as sum_
 from autograd.tensor import Tensor
+
+_PRECISE = (float64, complex128)
 
 
 class GradcheckError(AssertionError):
@@ -19,14 +22,14 @@ class GradcheckError(AssertionError):
 
 
 def _prepared(inputs: Any, name: str) -> tuple[Any, ...]:
-    given = (inputs,) if isinstance(inputs, (Tensor, np.ndarray, float)) else tuple(inputs)
+    given = (inputs,) if isinstance(inputs, (Tensor, np.ndarray, float, complex)) else tuple(inputs)
     prepared = []
     for k, value in enumerate(given):
         if isinstance(value, Tensor) and value.requires_grad:
-            if value.dtype != np.float64:
+            if value.dtype not in _PRECISE:
                 raise TypeError(f"{name}: input {k} is {value.dtype}; finite differences need float64 to mean anything")
             prepared.append(value.detach().requires_grad_())
-        elif isinstance(value, (np.ndarray, float)) and asarray(value).dtype == np.float64:
+        elif isinstance(value, (np.ndarray, float, complex)) and asarray(value).dtype in _PRECISE:
             prepared.append(asarray(value).detach().requires_grad_())
         else:
             prepared.append(value)
@@ -38,11 +41,14 @@ def _prepared(inputs: Any, name: str) -> tuple[Any, ...]:
 def _outputs(f: Callable, inputs: Sequence[Any]) -> list[Tensor]:
     result = f(*inputs)
     outputs = list(result) if isinstance(result, (tuple, list)) else [result]
-    return [o for o in outputs if isinstance(o, Tensor) and o.dtype.kind == "f"]
+    return [o for o in outputs if isinstance(o, Tensor) and o.dtype.kind in DIFFERENTIABLE]
 
 
 def _numeric(f: Callable, inputs: Sequence[Any], index: int, seeds: Sequence[np.ndarray], eps: float) -> np.ndarray:
-    """The derivative of sum(seed * output) by one input, by central differences, element by element."""
+    """The derivative of sum(seed * output) by one input, by central differences, element by element.
+
+    Of complex numbers the parts are what is moved: see `autograd.ops.complex_numbers` for what their gradient is.
+    """
     x = inputs[index]
     base = np.array(x.detach().numpy())
     found = np.zeros_like(base)
@@ -51,14 +57,21 @@ def _numeric(f: Callable, inputs: Sequence[Any], index: int, seeds: Sequence[np.
         moved = _like(x, point)
         with no_grad():
             outputs = _outputs(f, [moved if k == index else i for k, i in enumerate(inputs)])
-        return float(sum(np.sum(s * o.detach().numpy()) for s, o in zip(seeds, outputs, strict=True)))
+        return float(sum(np.real(np.vdot(s, o.detach().numpy())) for s, o in zip(seeds, outputs, strict=True)))
 
     for place in np.ndindex(base.shape):
-        up, down = base.copy(), base.copy()
-        up[place] += eps
-        down[place] -= eps
-        found[place] = (value(up) - value(down)) / (up[place] - down[place])
+        for direction in (1, 1j) if base.dtype.kind == "c" else (1,):
+            up, down = base.copy(), base.copy()
+            up[place] += eps * direction
+            down[place] -= eps * direction
+            found[place] += direction * (value(up) - value(down)) / abs(up[place] - down[place])
     return found
+
+
+def _random(rng: np.random.Generator, output: Tensor) -> np.ndarray:
+    """An upstream gradient away from 0: of complex numbers complex."""
+    values = rng.uniform(0.5, 1.5, output.shape) * rng.choice([-1.0, 1.0], output.shape)
+    return values * np.exp(1j * rng.uniform(-3, 3, output.shape)) if output.dtype.kind == "c" else values
 
 
 def _like(x: Tensor, values: np.ndarray) -> Tensor:
@@ -93,7 +106,7 @@ def gradcheck(
     rng = np.random.default_rng(seed)
     with enable_grad():
         outputs = _outputs(f, prepared)
-        seeds = [rng.uniform(0.5, 1.5, o.shape) * rng.choice([-1.0, 1.0], o.shape) for o in outputs]
+        seeds = [_random(rng, o) for o in outputs]
         checked = [k for k, p in enumerate(prepared) if isinstance(p, Tensor) and p.requires_grad]
         reached = [(o, asarray(s, device=o.device)) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
         found: Sequence[Tensor | None] = [None] * len(checked)
@@ -138,7 +151,7 @@ def gradgradcheck(
     prepared = _prepared(inputs, "gradgradcheck")
     rng = np.random.default_rng(seed + 1)
     with enable_grad():
-        upstream = [asarray(rng.uniform(0.5, 1.5, o.shape)).requires_grad_() for o in _outputs(f, prepared)]
+        upstream = [asarray(_random(rng, o)).requires_grad_() for o in _outputs(f, prepared)]
     checked = [k for k, p in enumerate(prepared) if isinstance(p, Tensor) and p.requires_grad]
     count = len(prepared)
 

@@ -1,7 +1,8 @@
 """Data types and their promotion: the Array API standard's table, Python numbers weak.
 
-Where the standard leaves it open we follow PyTorch: an integer or bool with a float gives the float's dtype, and a
-function of reals computes integers in the default dtype, float32. uint64 with a signed integer has no common type here.
+Where the standard leaves it open we follow PyTorch: an integer or bool with a float or complex number gives the latter's
+dtype, and a function of reals computes integers in the default dtype, float32. uint64 with a signed integer has no common
+type here.
 """
 
 from __future__ import annotations
@@ -16,15 +17,22 @@ bool = np.dtype(np.bool_)  # noqa: A001: the standard's name
 int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
+complex64, complex128 = np.dtype(np.complex64), np.dtype(np.complex128)
 
-default_float, default_int = float32, int64
-SUPPORTED = frozenset({bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64})
+default_float, default_int, default_complex = float32, int64, complex64
+SUPPORTED = frozenset({
+    bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64, complex64, complex128,
+})  # fmt: skip
+DIFFERENTIABLE = "fc"  # the kinds of dtypes that have derivatives: real and complex floats
+NUMBERS = (float, int, builtins.bool, complex)  # Python's, which have no dtype of their own
 
 
 def as_dtype(dtype: Any) -> np.dtype:
-    """The supported dtype that is meant by a dtype, a NumPy scalar type, a name, or Python's bool, int or float."""
+    """The supported dtype that is meant by a dtype, a NumPy scalar type, a name, or Python's bool, int, float or complex."""
     if dtype is float:
         return default_float
+    if dtype is complex:
+        return default_complex
     try:
         found = np.dtype(dtype)
     except TypeError:
@@ -44,8 +52,9 @@ def promote(left: np.dtype, right: np.dtype) -> np.dtype:
     if left == right:
         return left
     kinds = {left.kind, right.kind}
-    if "f" in kinds and len(kinds) == 2:
-        return left if left.kind == "f" else right
+    for higher in "cf":
+        if higher in kinds and kinds & set("biu"):
+            return left if left.kind == higher else right
     if kinds == {"i", "u"} and uint64 in (left, right):
         raise TypeError(
             f"no integer type holds all values of {left} and {right}; convert one operand with astype, to int64 or float64"
@@ -55,8 +64,10 @@ def promote(left: np.dtype, right: np.dtype) -> np.dtype:
 
 def promote_number(dtype: np.dtype, kind: type) -> np.dtype:
     """The dtype of an operation on a tensor and a Python number: the tensor's, unless the number is of a higher kind."""
-    if kind is float and dtype.kind != "f":
+    if kind is float and dtype.kind not in DIFFERENTIABLE:
         return default_float
+    if kind is complex:
+        return complex_of(dtype)
     if kind is int and dtype.kind == "b":
         return default_int
     return dtype
@@ -69,19 +80,32 @@ def result_type(*operands: Any) -> np.dtype:
     >>> ag.result_type(ag.int8, ag.int16), ag.result_type(ag.float32, 2.5)
     (dtype('int16'), dtype('float32'))
     """
-    numbers = [o for o in operands if type(o) in (int, float, builtins.bool)]
-    strong = [getattr(o, "dtype", o) for o in operands if type(o) not in (int, float, builtins.bool)]
+    numbers = [o for o in operands if type(o) in NUMBERS]
+    strong = [getattr(o, "dtype", o) for o in operands if type(o) not in NUMBERS]
     if not operands:
         raise TypeError("result_type: needs at least one dtype, tensor or number")
     if not strong:
         kinds = {type(n) for n in numbers}
-        return default_float if float in kinds else default_int if int in kinds else bool
+        found = ((complex, default_complex), (float, default_float), (int, default_int), (builtins.bool, bool))
+        return next(dtype for kind, dtype in found if kind in kinds)
     found = as_dtype(strong[0])
     for other in strong[1:]:
         found = promote(found, as_dtype(other))
     for number in numbers:
         found = promote_number(found, type(number))
     return found
+
+
+def complex_of(dtype: np.dtype) -> np.dtype:
+    """The complex dtype whose parts have the precision of this one; of integers the default one."""
+    if dtype.kind == "c":
+        return dtype
+    return complex128 if dtype == float64 else default_complex
+
+
+def real_of(dtype: np.dtype) -> np.dtype:
+    """The dtype of the parts of a complex one; others are their own."""
+    return dtype if dtype.kind != "c" else float64 if dtype == complex128 else float32
 
 
 # --- what the standard asks about dtypes -------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ def _add_in_place(total: Tensor, grad: Tensor) -> None:
 
 def _conform(grad: Tensor, layout: Layout, source: Node | None) -> Tensor:
     """Undo broadcasting, and the promotion of dtypes: the gradient has the shape and dtype of what it belongs to."""
+    from autograd.ops.complex_numbers import real
     from autograd.ops.conversion import astype
     from autograd.ops.reduce import sum_to_shape
 
@@ -80,7 +81,9 @@ def _conform(grad: Tensor, layout: Layout, source: Node | None) -> Tensor:
     if grad.shape != layout.shape:
         grad = sum_to_shape(grad, layout.shape, source.name if source else "backward")
     if grad.dtype != layout.dtype:
-        grad = astype(grad, layout.dtype)
+        if grad.dtype.kind == "c" and layout.dtype.kind != "c":  # a real operand was made complex
+            grad = real(grad)
+        grad = astype(grad, layout.dtype, copy=False)
     assert grad.shape == layout.shape and grad.dtype == layout.dtype
     return grad
 
@@ -270,6 +273,11 @@ def seed_for(output: Tensor, given: Tensor | None, asker: str) -> Tensor:
             raise RuntimeError(
                 f"{asker}: the output has shape {output.shape}; a gradient starts from a single number. Reduce it first "
                 "(.sum() or .mean()), or give the upstream gradient of the same shape"
+            )
+        if output.dtype.kind == "c":
+            raise RuntimeError(
+                f"{asker}: the output is {output.dtype}, and a gradient starts from a real number. Take its real part or "
+                "absolute value, or give the upstream gradient"
             )
         return ones_like(output)
     return as_seed(given, output, asker)

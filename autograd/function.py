@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from autograd.dtypes import DIFFERENTIABLE
 from autograd.graph import Node, Port, changed_since, remember_caller
 from autograd.mode import anomaly_mode, grad_mode, no_grad
 from autograd.tensor import Tensor, Version, version_of
@@ -93,7 +94,7 @@ class FunctionNode(Node):
             # Gradients are linear in the upstream one. If a rule's result does not lead back to it, the rule left our
             # operations on its way, and its own derivative would silently be zero.
             upstream = tuple(
-                u if u._edge is not None or u.dtype.kind != "f" else u.detach().requires_grad_() for u in upstream
+                u if u._edge is not None or u.dtype.kind not in DIFFERENTIABLE else u.detach().requires_grad_() for u in upstream
             )
         results = self.function.backward(self.context, *upstream)
         results = results if isinstance(results, tuple) else (results,)
@@ -180,7 +181,7 @@ class Function:
         node.pack(arguments, outputs)
         context._node = weakref.ref(node)
         for k, output in enumerate(outputs):
-            if output.dtype.kind == "f" and not any(output is t for t in context._no_gradient):
+            if output.dtype.kind in DIFFERENTIABLE and not any(output is t for t in context._no_gradient):
                 output._edge = Port(node, k, output._layout) if len(outputs) > 1 else node
         context._no_gradient = ()
         if anomaly_mode.get():

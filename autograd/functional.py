@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+from autograd.dtypes import DIFFERENTIABLE
 from autograd.engine import gradients
 from autograd.function import Function
 from autograd.graph import Leaf, Node, count_consumers, topological_order
@@ -32,7 +33,7 @@ def _as_float(value: Any, name: str, index: int) -> Tensor:
             "argnums=(0, 1, ...) for gradients by several"
         )
     tensor = asarray(value)
-    if tensor.dtype.kind != "f":
+    if tensor.dtype.kind not in DIFFERENTIABLE:
         if isinstance(value, (bool, int)) and not isinstance(value, Tensor):
             return asarray(float(value))
         raise TypeError(f"{name}: cannot differentiate by argument {index}, a tensor of {tensor.dtype}; convert it to floats")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autograd.dtypes import DIFFERENTIABLE
 from autograd.engine import backward
 from autograd.graph import Leaf, Node
 from autograd.mode import grad_mode
@@ -165,14 +166,14 @@ class Tensor(Methods):
         """Ask for gradients here (or stop asking), and return the tensor itself. Its `.grad` and hooks stay.
 
         Raises:
-            TypeError: the dtype is not float32 or float64: only real numbers have derivatives.
+            TypeError: the dtype is an integer or bool, which have no derivatives.
             RuntimeError: asked to stop on a tensor that an operation made; use detach().
         """
         if requires_grad:
             if self._edge is None:
-                if self.dtype.kind != "f":
+                if self.dtype.kind not in DIFFERENTIABLE:
                     raise TypeError(
-                        f"only tensors of real floats can require grad, this one is {self.dtype}; convert it with "
+                        f"only tensors of floats can require grad, this one is {self.dtype}; convert it with "
                         ".astype(autograd.float32) first"
                     )
                 self._edge = leaf_of(self) or Leaf(self._layout, self)

@@ -120,9 +120,9 @@ def compare(
         del result
         timings[name] = Timing(_calls_per_sample(function, shortest_sample))
     names = list(contenders)
-    begin = time.perf_counter()
     done = 0
     with no_collection():
+        begin = time.perf_counter()
         while True:
             spent = time.perf_counter() - begin
             if (done >= rounds and spent >= seconds) or (done >= FEWEST_ROUNDS and spent >= budget):

@@ -17,11 +17,13 @@ MODULES = {
     "norm": "layer_norm layer_norm_backward rms_norm rms_norm_backward",
     "multi_tensor": "plan_many update_many",
     "index": "gather nonzero put scatter_add wrap_indices",
-    "sorting": "sort argsort sort_with_places topk permuted",
+    "sorting": "sort argsort sort_with_places permuted",
+    "selection": "topk",
     "scans": "cumulative_sum cumulative_prod cumulative_logsumexp linear_recurrence",
     "searching": "searchsorted",
     "random": "words uniform normal integers mask permutation",
-    "data": "broadcast copy diagonal empty fill from_numpy may_share_memory to_numpy",
+    "data": "broadcast copy diagonal empty fill from_numpy from_pairs may_share_memory pairs to_numpy windows",
+    "joining": "concat",
 }
 HOMES = {name: module for module, names in MODULES.items() for name in names.split()}
 

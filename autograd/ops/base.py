@@ -17,9 +17,12 @@ class Operation(Node):
     `forward(self, *arrays, **options)` returns an array, and may keep what it likes on `self`. `backward(self, grad)`
     gives a gradient per tensor operand, by differentiable operations on `grad`, `self.operand(k)` and `self.result()`;
     `saves(needs)` names the operands it will ask for. `is_view`: the result shares the first operand's memory.
+    `takes_complex`: "itself" where forward and backward are right for complex numbers, "pairs" where the operation is
+    linear with real coefficients and ignores a further axis at the end: it runs on real and imaginary parts at once.
     """
 
     is_view = False
+    takes_complex = ""
     saves_result = False
 
     def forward(self, *arrays: Any, **options: Any) -> Any:
@@ -39,16 +42,35 @@ class Operation(Node):
         """Run the operation, and record it where an operand requires grad."""
         node = cls.__new__(cls)
         node.layout = operands[0]._layout  # until the result is there: the operand's shape and device, for forward
+        if node.layout.dtype.kind == "c" and cls.takes_complex != "itself":
+            return cls._on_pairs(node, operands, options)
         for other in operands[1:]:
             if other._layout.device != node.layout.device:
                 raise _different_devices(node.name, operands)
         data = node.forward(*[o._data for o in operands], **options)
         out = wrap_view(data, operands[0]) if cls.is_view else wrap(data)  # pyright: ignore[reportGeneralTypeIssues]
-        if grad_mode.get() and out._layout.dtype.kind == "f":
+        if grad_mode.get() and out._layout.dtype.kind in "fc":
             edges = tuple([o._edge for o in operands])
             if any(edges):
                 node._record(edges, operands, out)
         return out
+
+    @classmethod
+    def _on_pairs(cls, node: Operation, operands: tuple[Tensor, ...], options: dict) -> Tensor:
+        """The operation on complex numbers as one on their parts."""
+        from autograd.ops.complex_numbers import view_as_complex, view_as_real
+
+        if cls.takes_complex != "pairs":
+            raise TypeError(
+                f"{node.name}: not defined on {node.layout.dtype}; take the real part, the imaginary part or the absolute "
+                "value of the operands first"
+            )
+        return view_as_complex(cls.apply(*[view_as_real(o) for o in operands], **cls.options_on_pairs(options)))
+
+    @classmethod
+    def options_on_pairs(cls, options: dict) -> dict:
+        """The options for operands with an axis of real and imaginary parts at the end."""
+        return options
 
     def _record(self, edges: tuple, operands: tuple[Tensor, ...], out: Tensor) -> None:
         self.inputs, self.layout, self.extra = edges, out._layout, None

@@ -20,6 +20,8 @@ from kernels.devices import canonical
 class AsType(Operation):
     """Another dtype; the gradient comes back in the old one (the engine sees to that)."""
 
+    takes_complex = "itself"
+
     def forward(self, x, dtype):
         return self.backend.copy(x, dtype)
 
@@ -31,6 +33,7 @@ class ToDevice(Operation):
     """The same elements on another device; the gradient travels back."""
 
     fresh = True
+    takes_complex = "itself"
 
     def forward(self, x, device):
         self.before = self.layout.device
@@ -45,6 +48,8 @@ class ToDevice(Operation):
 
 
 class Clone(Operation):
+    takes_complex = "itself"
+
     def forward(self, x):
         return self.backend.copy(x)
 
@@ -60,6 +65,12 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: str | None = 
         device: where the result shall be; by default where x is.
     """
     wanted = dtypes.as_dtype(dtype)
+    if x.dtype.kind == "c" and wanted.kind not in "cb":
+        raise TypeError(f"astype: {x.dtype} does not fit into {wanted}: take the real part (autograd.real), or abs, first")
+    if x.dtype.kind == "c" and wanted.kind == "b":
+        from autograd.ops.elementwise import not_equal
+
+        x = not_equal(x, 0)
     if device is not None and canonical(device) != x.device:
         return to(x, dtype=wanted, device=device)
     if wanted == x.dtype:

@@ -13,7 +13,7 @@ from autograd.tensor import Tensor, wrap
 from kernels import backend_for
 from kernels.devices import canonical
 
-_SCALARS = (bool, int, float)
+_SCALARS = dtypes.NUMBERS
 _ON_GPU = (2, 13)  # DLPack's kinds of device: CUDA memory, and managed memory
 
 
@@ -22,12 +22,13 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
 
     Args:
         data: a number, nested lists, an array, or a tensor (whose history is not kept).
-        dtype: by default that of an array; float32 for Python floats, int64 (uint64 if need be) for ints, bool for bools.
+        dtype: by default that of an array; float32 for Python floats, complex64 for complex numbers, int64 (uint64 if need
+            be) for ints, bool for bools.
         device: "cpu", "cuda" or "cuda:N"; by default that of the data, the CPU for what has none.
         requires_grad: whether gradients shall be collected in its `.grad`.
 
     Raises:
-        TypeError: the data holds no numbers, or the dtype is not supported (complex, float16, objects).
+        TypeError: the data holds no numbers, or the dtype is not supported (float16, objects).
         ValueError: nested lists of unequal lengths.
 
     >>> import autograd as ag
@@ -116,7 +117,7 @@ def _as_array(data: Any, dtype: Any = None) -> np.ndarray:
     if array.dtype.newbyteorder("=") not in dtypes.SUPPORTED:
         raise TypeError(
             f"cannot make a tensor of {array.dtype} data (from {type(data).__name__}); supported are bool, integers, "
-            "float32 and float64"
+            "float32, float64, complex64 and complex128"
         )
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
@@ -135,9 +136,11 @@ def _from_python(data: Any, dtype: np.dtype | None) -> np.ndarray:
     if not isinstance(data, (list, tuple, *_SCALARS)):  # a buffer (bytearray, array.array, memoryview): its dtype is meant
         return array
     is_empty = array.size == 0 and isinstance(data, (list, tuple))
-    if dtype is None or dtype.kind != "f":
+    if dtype is None or dtype.kind not in dtypes.DIFFERENTIABLE:
         array = _integers_kept(data, array)
-    if wanted.kind == "f" and (is_empty or (array.dtype == np.float64 and not _holds_arrays(data))):
+    if array.dtype == np.complex128 and not _holds_arrays(data):
+        return array.astype(dtypes.complex_of(wanted))
+    if wanted.kind in dtypes.DIFFERENTIABLE and (is_empty or (array.dtype == np.float64 and not _holds_arrays(data))):
         return array.astype(wanted)
     return array
 
@@ -236,7 +239,7 @@ def ones(
 
 
 def full(
-    shape: Any, fill_value: float, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    shape: Any, fill_value: complex, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor with every element `fill_value`; the dtype by default follows the value's type."""
     value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
@@ -263,7 +266,7 @@ def ones_like(x: Tensor, /, dtype: Any = None, device: str | None = None) -> Ten
     return ones(x.shape, dtype=dtype or x.dtype, device=device or x.device)
 
 
-def full_like(x: Tensor, /, fill_value: float, *, dtype: Any = None, device: str | None = None) -> Tensor:
+def full_like(x: Tensor, /, fill_value: complex, *, dtype: Any = None, device: str | None = None) -> Tensor:
     """A tensor of the same shape, dtype and device, every element `fill_value`."""
     return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device or x.device)
 
@@ -288,11 +291,15 @@ def arange(
 
 
 def linspace(
-    start: float, stop: float, /, num: int, *, dtype: Any = None, device: str | None = None, endpoint: bool = True
+    start: complex, stop: complex, /, num: int, *, dtype: Any = None, device: str | None = None, endpoint: bool = True
 ) -> Tensor:
-    """`num` evenly spaced values from `start` to `stop`."""
-    kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.default_float
+    """`num` evenly spaced values from `start` to `stop`; complex64 by default where one of these is complex."""
+    kind = dtypes.as_dtype(dtype) if dtype is not None else _kind_between(start, stop)
     return wrap(_backend(device).from_numpy(np.linspace(start, stop, num, endpoint=endpoint, dtype=kind)))
+
+
+def _kind_between(*ends: Any) -> np.dtype:
+    return dtypes.default_complex if any(isinstance(e, complex) for e in ends) else dtypes.default_float
 
 
 def eye(

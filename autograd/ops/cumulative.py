@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from autograd.dtypes import as_dtype
+from autograd.ops import complex_numbers
 from autograd.ops import elementwise as ew
 from autograd.ops.base import Operation, normalize_axis
 from autograd.ops.creation import full
@@ -19,6 +20,8 @@ from autograd.tensor import Tensor
 
 
 class CumulativeSum(Operation):
+    takes_complex = "pairs"
+
     def forward(self, x, axis):
         self.axis = axis
         return self.backend.cumulative_sum(x, axis)
@@ -115,6 +118,9 @@ def linear_recurrence(a: Tensor, b: Tensor, /, *, axis: int = -1) -> Tensor:
     On a GPU stretches are put together as maps h -> a*h + b: where a product of neighbouring a alone overflows, a zero
     before it gives NaN.
 
+    Special cases:
+        a[0] is not read.
+
     >>> import autograd as ag
     >>> ag.linear_recurrence(ag.tensor([9.0, 0.5, 0.5]), ag.tensor([4.0, 0.0, 1.0]))
     tensor([4., 2., 2.], dtype=float32)
@@ -149,7 +155,10 @@ def cumulative_sum(
 def cumulative_prod(
     x: Tensor, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
-    """The running product along an axis; integers are multiplied as 64-bit ones. Its gradient is exact with zeros.
+    """The running product along an axis; integers are multiplied as 64-bit ones.
+
+    Special cases:
+        the gradient is exact with zeros: nothing is divided.
 
     Args: those of `cumulative_sum`; the product of no elements is 1.
     """
@@ -157,7 +166,10 @@ def cumulative_prod(
 
 
 def cumulative_logsumexp(x: Tensor, /, *, axis: int | None = None, include_initial: bool = False) -> Tensor:
-    """log of the running sum of exp(x) along an axis, without overflow; -inf with gradient 0 while all are -inf.
+    """log of the running sum of exp(x) along an axis, without overflow.
+
+    Special cases:
+        -infinity with gradient 0 while all elements are -infinity.
 
     Args: those of `cumulative_sum`; that of no elements is -inf.
     """
@@ -176,7 +188,8 @@ def _running(operation: type[Operation], name: str, x: Tensor, axis: Any, dtype:
         raise TypeError(f"{name}: the result's dtype must be an integer or a float, got {wanted}")
     if wanted is not None and wanted != x.dtype:
         x = x.astype(wanted)
-    out = operation.apply(x, axis=place)
+    is_product = operation is CumulativeProd
+    out = complex_numbers.cumulative_prod(x, place) if is_product and x.dtype.kind == "c" else operation.apply(x, axis=place)
     if wanted is not None and wanted != out.dtype:
         out = out.astype(wanted)
     if initial is None:

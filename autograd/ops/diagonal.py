@@ -16,6 +16,8 @@ class Diagonal(Operation):
     is_view = True
     explanation = "{g} on the diagonal, 0 elsewhere"
 
+    takes_complex = "itself"
+
     def forward(self, x, offset, axis1, axis2):
         self.before, self.place = x.shape, (offset, axis1, axis2)
         return self.backend.diagonal(x, offset, axis1, axis2)
@@ -28,6 +30,8 @@ class OnDiagonal(Operation):
     """The adjoint of a diagonal: zeros, with the elements on a diagonal."""
 
     explanation = "the diagonal of {g}"
+
+    takes_complex = "itself"
 
     def forward(self, x, shape, offset, axis1, axis2):
         self.place = offset, axis1, axis2
@@ -117,6 +121,9 @@ def trace(x: Tensor, /, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: 
 def tril(x: Tensor, /, k: int = 0) -> Tensor:
     """The lower triangles of matrices (the last two axes), zeros above the k-th diagonal.
 
+    Special cases:
+        what is cut off has gradient 0, also if it was NaN.
+
     >>> import autograd as ag
     >>> ag.tril(ag.ones((2, 3))).tolist()
     [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
@@ -125,7 +132,11 @@ def tril(x: Tensor, /, k: int = 0) -> Tensor:
 
 
 def triu(x: Tensor, /, k: int = 0) -> Tensor:
-    """The upper triangles of matrices (the last two axes), zeros below the k-th diagonal."""
+    """The upper triangles of matrices (the last two axes), zeros below the k-th diagonal.
+
+    Special cases:
+        what is cut off has gradient 0, also if it was NaN.
+    """
     return _triangle(x, k, "triu")
 
 

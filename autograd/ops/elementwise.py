@@ -16,14 +16,15 @@ import numpy as np
 from autograd import dtypes
 from autograd.graph import Port, remember_caller
 from autograd.mode import anomaly_mode, grad_mode
+from autograd.ops import complex_numbers
 from autograd.ops.derivative import ElementwiseNode, Recipe
 from autograd.tensor import Tensor, tensor_of
 from kernels import backend_for, formulas
 from kernels.formula import Formula
-from kernels.layout import Layout
+from kernels.layout import Layout, broadcast_shapes, dense_layout
 
 _PLANS = 1 << 12  # plans kept per operation
-_NUMBERS = (float, int, bool)
+_NUMBERS = dtypes.NUMBERS
 _COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 
 
@@ -32,15 +33,16 @@ class Plan:
 
     checks: the dtype of integers that operands have to be checked for, see `check_integers`.
     ordinary: whether nothing is to be checked, and there is one result: see `short_form`.
+    call: the kernel's; None for complex numbers, which have a way of their own.
     recipes: for two (or one) operands, by which of them need a gradient (1 the first, 2 the second, 3 both); filled in
     when first needed.
     """
 
     __slots__ = ("call", "checks", "layout", "layouts", "ordinary", "recipes", "records")
 
-    def __init__(self, call: Callable, layouts: tuple[Layout, ...], records: bool, checks: np.dtype | None) -> None:
+    def __init__(self, call: Any, layouts: tuple[Layout, ...], records: bool, checks: np.dtype | None) -> None:
         self.call, self.layouts, self.layout, self.records, self.checks = call, layouts, layouts[0], records, checks
-        self.ordinary = checks is None and len(layouts) == 1
+        self.ordinary = checks is None and len(layouts) == 1 and call is not None
         self.recipes: list[Recipe | None] = [None] * 4
 
 
@@ -107,6 +109,8 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
                 return self.run([as_operand(o, self.name, device) for o in operands], values)
         key = tuple(kinds)
         plan = self._plans.get(key) or self._make_plan(key)
+        if plan.call is None:
+            return complex_numbers.run(self, operands, self._compute_dtype(key), values)
         if plan.checks is not None:
             checked = check_integers(self.name, operands, plan.checks)
             if checked is not operands:
@@ -162,6 +166,8 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
             listed = " and ".join(sorted(devices))
             raise RuntimeError(f"{self.name}: operands are on {listed}; bring them together with .to(device)")
         compute = self._compute_dtype(kinds)
+        if compute.kind == "c" and complex_numbers.is_defined(self):
+            return self._keep_plan(kinds, self._complex_plan(kinds, compute))
         if compute.kind not in formula.kinds:
             raise TypeError(self._kind_message(kinds, compute))
         backend = backend_for(arrays[0].device)
@@ -174,10 +180,19 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
             formula.result != "bool" and compute.kind == "f",
             compute if is_checked and compute.kind in "iu" else None,
         )
+        return self._keep_plan(kinds, plan)
+
+    def _keep_plan(self, kinds: tuple, plan: Plan) -> Plan:
         if len(self._plans) >= _PLANS:
             self._plans.clear()
         self._plans[kinds] = plan
         return plan
+
+    def _complex_plan(self, kinds: tuple, compute: np.dtype) -> Plan:
+        arrays = [k for k in kinds if isinstance(k, Layout)]
+        shape = broadcast_shapes(self.name, *[a.shape for a in arrays])
+        layout = dense_layout(shape, complex_numbers.result_dtype(self, compute), device=arrays[0].device)
+        return Plan(None, (layout,), False, None)
 
     def _compute_dtype(self, kinds: tuple) -> np.dtype:
         formula = self.formula
@@ -192,7 +207,7 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
                 compute = dtypes.promote_number(compute, number)
         else:
             compute = dtypes.result_type(*(n() for n in numbers))
-        if "f" in formula.kinds and compute.kind not in formula.kinds and not set("iub") & set(formula.kinds):
+        if "f" in formula.kinds and compute.kind not in (*formula.kinds, "c") and not set("iub") & set(formula.kinds):
             compute = dtypes.default_float  # sqrt of integers, and their quotient
         return compute
 
@@ -200,6 +215,7 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
         words = {"b": "bool", "i": "signed integers", "u": "unsigned integers", "f": "floats"}
         given = ", ".join(f"{k.shape} {k.dtype}" if isinstance(k, Layout) else f"a Python {k.__name__}" for k in kinds)
         takes = ", ".join(words[k] for k in self.formula.kinds)
+        takes += ", complex numbers" if complex_numbers.is_defined(self) else ""
         return f"{self.name} is not defined on {compute} (operands: {given}); it takes {takes}: convert with astype first"
 
 

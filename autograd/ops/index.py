@@ -10,7 +10,7 @@ import numpy as np
 
 from autograd.mode import grad_mode
 from autograd.ops.base import Operation
-from autograd.ops.inplace import check_may_record, count_change, move_to
+from autograd.ops.inplace import count_change, move_to, prepare_to_record
 from autograd.ops.place import Place, basic_key, is_array, is_mask, place_of
 from autograd.tensor import Tensor, wrap
 from kernels import backend_for, formulas
@@ -19,6 +19,7 @@ from kernels.index import result_shape
 
 class GetItem(Operation):
     is_view = True
+    takes_complex = "itself"
 
     def forward(self, x, key):
         self.key, self.before = key, x.shape
@@ -30,6 +31,8 @@ class GetItem(Operation):
 
 class ScatterSlice(Operation):
     """The adjoint of basic indexing: zeros, with the elements at the key's place."""
+
+    takes_complex = "itself"
 
     def forward(self, x, key, shape):
         self.key = key
@@ -44,6 +47,8 @@ class ScatterSlice(Operation):
 class Gather(Operation):
     """The elements at checked indices of neighbouring axes from `start` on: see `kernels.index`."""
 
+    takes_complex = "itself"
+
     def forward(self, x, indices, start, unique=False):
         self.indices, self.start, self.unique, self.before = indices, start, unique, x.shape
         return self.backend.gather(x, indices, start)
@@ -54,6 +59,12 @@ class Gather(Operation):
 
 class AddAt(Operation):
     """The adjoint of gather: zeros with the elements added at the indices' places."""
+
+    takes_complex = "pairs"
+
+    @classmethod
+    def options_on_pairs(cls, options):
+        return options | {"shape": (*options["shape"], 2)}
 
     def forward(self, x, indices, shape, start, unique=False):
         self.indices, self.start, self.unique = indices, start, unique
@@ -70,6 +81,8 @@ class AddAt(Operation):
 class SetItem(Operation):
     """x with the elements at a basic key replaced by values."""
 
+    takes_complex = "itself"
+
     def forward(self, x, values, key):
         self.key = key
         self.backend.copy(values, out=_as_array_view(x[key], x, key))
@@ -83,6 +96,8 @@ class SetItem(Operation):
 
 class Put(Operation):
     """x with the elements at a place replaced by values, which lie as `gather` gives them; of equal indices the last counts."""
+
+    takes_complex = "itself"
 
     def forward(self, x, values, place):
         self.place = place
@@ -104,9 +119,15 @@ class Put(Operation):
 class SetWhere(Operation):
     """x with the elements where a mask is True replaced by a single value."""
 
+    takes_complex = "itself"
+
     def forward(self, x, value, mask):
         self.mask = mask
-        self.backend.apply(formulas.where, mask, value, x, out=x)
+        if x.dtype.kind == "c":
+            parts = self.backend.pairs(x)
+            self.backend.apply(formulas.where, mask[..., None], self.backend.pairs(value), parts, out=parts)
+        else:
+            self.backend.apply(formulas.where, mask, value, x, out=x)
         return x
 
     def backward(self, grad):
@@ -261,7 +282,7 @@ def _overwrite(x: Tensor, operation: type[Operation], given: Tensor, **options: 
         raise ValueError("setitem: the tensor's memory is read-only (a broadcast view?); change a clone()")
     recording = grad_mode.get() and (x._edge is not None or given._edge is not None)
     if recording:
-        check_may_record(x, "setitem")
+        prepare_to_record(x, "setitem")
     before = Tensor.__new__(Tensor)
     before._data, before._layout, before._edge, before._version = x._data, x._layout, x._edge, None
     result = operation.apply(before, given, **options)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from autograd.graph import Leaf, Node
-from autograd.mode import anomaly_mode, grad_mode
+from autograd.mode import anomaly_mode, grad_mode, no_grad
+from autograd.ops.base import Operation
+from autograd.ops.complex_numbers import view_as_real
 from autograd.ops.derivative import ElementwiseNode
 from autograd.ops.elementwise import Elementwise, as_operand, check_integers
 from autograd.tensor import Tensor, Version, tensor_of
@@ -20,6 +22,10 @@ _additions: dict[tuple[Layout, Layout], Any] = {}
 
 def add_into(total: Tensor, grad: Tensor) -> None:
     """total += grad, of equal shape and dtype, outside any graph, on memory that only the caller holds."""
+    if total.dtype.kind == "c":
+        with no_grad():
+            add_into(view_as_real(total), view_as_real(grad))
+        return
     key = total._layout, grad._layout
     plan = _additions.get(key)
     if plan is None:
@@ -46,7 +52,7 @@ def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **para
     others = tuple(as_operand(o, name, target.device) for o in others)
     recording = grad_mode.get() and any(isinstance(o, Tensor) and o._edge is not None for o in (target, *others))
     if recording:
-        check_may_record(target, name)
+        prepare_to_record(target, name)
     if not target._data.flags.writeable:
         raise ValueError(f"{name}: the tensor's memory is read-only")
     before = tensor_of(target._data, target._layout)
@@ -59,7 +65,7 @@ def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **para
     if layout.shape != target.shape:
         raise ValueError(f"{name}: the result has shape {layout.shape}, the tensor {target.shape}")
     backend = backend_for(target.device)
-    if recording:
+    if recording or plan.call is None:
         result = operation(before, *(before if o is target else o for o in others), **parameters)
         node = result._edge
         if isinstance(node, ElementwiseNode) and (anomaly_mode.get() or any(s is before for s in node.saved or ())):
@@ -93,7 +99,8 @@ def count_change(tensor: Tensor) -> None:
     tensor._version.count += 1
 
 
-def check_may_record(target: Tensor, name: str) -> None:
+def prepare_to_record(target: Tensor, name: str) -> None:
+    """Before a recorded change in place: raise where its gradient would be wrong, and leave its old node what that needs."""
     if type(target._edge) is Leaf:
         raise RuntimeError(
             f"{name}: a leaf that requires grad (shape {target.shape}) cannot be changed in place while operations are "
@@ -105,3 +112,10 @@ def check_may_record(target: Tensor, name: str) -> None:
             f"{name}: the tensor (shape {target.shape}) shares its memory with another one (a view, or what it is a view "
             "of), whose gradient would then be wrong; use the out-of-place form, or change a clone()"
         )
+    node = target._edge
+    if isinstance(node, Operation) and node.saved and node.kept:
+        # Of what it could compute again from the operand (max, logsumexp) it gets a copy of its own; where the result is
+        # all it has (exp, softmax) the backward pass raises, as in PyTorch.
+        data, own, count = node.kept
+        if own.count == count:
+            node.kept = (backend_for(target.device).copy(data), Version(), 0)

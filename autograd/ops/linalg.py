@@ -7,6 +7,7 @@ from typing import Any
 
 from autograd import dtypes
 from autograd.mode import grad_mode
+from autograd.ops import complex_numbers
 from autograd.ops.base import Operation
 from autograd.ops.reduce import sum_to_shape
 from autograd.ops.shape import expand_dims, matrix_transpose, reshape
@@ -105,7 +106,7 @@ def matmul(a: Tensor, b: Tensor, /) -> Tensor:
     a, b = _same(a, b, "matmul")
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul: operands must have at least one dimension, got shapes {a.shape} and {b.shape}")
-    return MatMul.apply(a, b)
+    return complex_numbers.matmul(a, b) if a.dtype.kind == "c" else MatMul.apply(a, b)
 
 
 def _same(a: object, b: object, name: str) -> tuple[Tensor, Tensor]:

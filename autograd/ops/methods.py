@@ -6,8 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from autograd.dtypes import NUMBERS
 from autograd.namespace import array_namespace
 from autograd.ops import (
+    complex_numbers,
     conversion,
     creation,
     cumulative,
@@ -44,7 +46,7 @@ _INPLACE = "add subtract multiply divide pow sqrt exp relu sigmoid tanh abs nega
 
 def _accepts(other: Any) -> bool:
     """Whether an operand is ours to handle; otherwise Python shall ask the other object."""
-    return isinstance(other, Tensor) or type(other) in (int, float, bool) or hasattr(other, "__array__") \
+    return isinstance(other, Tensor) or type(other) in NUMBERS or hasattr(other, "__array__") \
         or isinstance(other, (list, tuple))
 
 
@@ -121,7 +123,11 @@ def _astype(self: Tensor, dtype: Any, *, copy: bool = True, device: str | None =
 
 
 def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
-    """Each element brought between two bounds (tensors or numbers, None for none); its slope is 1 on the bounds too."""
+    """Each element brought between two bounds (tensors or numbers, None for none).
+
+    Special cases:
+        slope 1 on the bounds.
+    """
     if hasattr(x, "call_operation"):  # inside a fused function
         low, high = (float("-inf") if min is None else min), (float("inf") if max is None else max)
         return ew.clip(x, low, high)
@@ -138,7 +144,10 @@ def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
 
 
 def where(condition: Any, x: Any, y: Any, /) -> Tensor:
-    """x where the condition holds, y elsewhere; the gradient goes only to what was chosen.
+    """x where the condition holds, y elsewhere.
+
+    Special cases:
+        the gradient goes only to what was chosen.
 
     >>> import autograd as ag
     >>> ag.where(ag.tensor([True, False]), 1.0, ag.zeros(2))
@@ -183,6 +192,9 @@ _OTHERS: dict[str, Any] = {
     "dim": lambda self: self.ndim,
     "cpu": lambda self: conversion.to(self, "cpu"),
     "cuda": lambda self, device=None: conversion.to(self, _cuda_device(device)),
+    "real": property(complex_numbers.real),
+    "imag": property(complex_numbers.imag),
+    "conj": complex_numbers.conj,
     "__dlpack__": conversion.dlpack,
     "__array_namespace__": array_namespace,
     "to_device": conversion.to_device,

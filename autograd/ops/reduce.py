@@ -6,6 +6,7 @@ import builtins
 import math
 from typing import Any
 
+from autograd.ops import complex_numbers
 from autograd.ops import elementwise as ew
 from autograd.ops.base import Operation, normalize_axes, normalize_axis
 from autograd.ops.creation import ones
@@ -30,6 +31,8 @@ class Reduction(Operation):
 
 
 class Sum(Reduction):
+    takes_complex = "pairs"
+
     def forward(self, x, axis, keepdims):
         self.remember(x, axis, keepdims)
         return self.backend.sum(x, axis=axis, keepdims=keepdims)
@@ -39,6 +42,8 @@ class Sum(Reduction):
 
 
 class Mean(Reduction):
+    takes_complex = "pairs"
+
     def forward(self, x, axis, keepdims):
         self.remember(x, axis, keepdims)
         return self.backend.mean(x, axis=axis, keepdims=keepdims)
@@ -151,14 +156,18 @@ def sum(x: Tensor, /, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
 
 def mean(x: Tensor, /, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
     """The arithmetic mean over axes; NaN over no elements. Floats only."""
-    x = _floats(_accumulating(x, dtype), "mean")
+    x = _accumulating(x, dtype)
+    x = x if x.dtype.kind == "c" else _floats(x, "mean")
     return Mean.apply(x, axis=normalize_axes(axis, x.ndim, "mean"), keepdims=keepdims)
 
 
 def prod(x: Tensor, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The product over axes; its gradient is exact where elements are zero."""
     x = _accumulating(x, dtype)
-    out = Prod.apply(x, axis=normalize_axes(axis, x.ndim, "prod"), keepdims=keepdims)
+    axes = normalize_axes(axis, x.ndim, "prod")
+    if x.dtype.kind == "c":
+        return complex_numbers.prod(x, axes, keepdims)
+    out = Prod.apply(x, axis=axes, keepdims=keepdims)
     return out if dtype is None else _accumulating(out, dtype)
 
 
@@ -260,6 +269,8 @@ def count_nonzero(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Ten
 
 def _plain(name: str, x: Tensor, **options: Any) -> Tensor:
     """A kernel whose result has no gradient."""
+    if x.dtype.kind == "c":
+        x = ew.not_equal(x, 0)
     return wrap(getattr(backend_for(x.device), name)(x._data, **options))
 
 

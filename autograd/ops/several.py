@@ -44,7 +44,7 @@ class SeveralResults(Operation):
         return outputs
 
     def _has_gradient(self, place: int, layout: Any) -> bool:
-        return layout.dtype.kind == "f" and place not in self.constant
+        return layout.dtype.kind in "fc" and place not in self.constant
 
     def results(self) -> tuple[Tensor, ...]:
         """The results, unless they were changed since."""

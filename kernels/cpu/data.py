@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from kernels import formulas, memory
 from kernels.cpu.elementwise import apply
+from kernels.cpu.transposing import mover
+from kernels.layout import layout_of
+from kernels.pairs import complex_of, copy_parts
+
+_here = sys.modules[__name__]
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -15,7 +21,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return memory.empty(shape, dtype)
 
 
-def fill(array: np.ndarray, value: float) -> np.ndarray:
+def fill(array: np.ndarray, value: complex) -> np.ndarray:
     """Set every element, and give the array back."""
     array.fill(value)
     return array
@@ -24,12 +30,36 @@ def fill(array: np.ndarray, value: float) -> np.ndarray:
 def copy(array: np.ndarray, dtype: Any = None, out: np.ndarray | None = None) -> np.ndarray:
     """A C-ordered copy, converted to `dtype` where that is given; or the elements written into `out`, broadcast."""
     dtype = out.dtype if out is not None else np.dtype(dtype) if dtype is not None else array.dtype.newbyteorder("=")
+    fresh = out is None
     if out is None:
         out = memory.empty(array.shape, dtype)
     elif array.shape != out.shape:
         array = broadcast(array, out.shape)
-    apply(formulas.positive, array, out=out, dtype=dtype)
+    move = mover(layout_of(array), layout_of(out)) if array.dtype == dtype and array.flags.aligned else None
+    if move is not None and (fresh or _may_be_written(array, out)):
+        move(array, out)
+    elif dtype.kind == "c" or array.dtype.kind == "c":
+        copy_parts(_here, array, out)
+    else:
+        apply(formulas.positive, array, out=out, dtype=dtype)
     return out
+
+
+def _may_be_written(array: np.ndarray, out: np.ndarray) -> bool:
+    """Whether `out` can simply be written; otherwise the way of all elementwise operations copies first, or raises."""
+    return out.flags.writeable and out.flags.aligned and not np.may_share_memory(array, out)
+
+
+def pairs(array: np.ndarray) -> np.ndarray:
+    """A complex array as floats: a view with one more axis at the end, of size 2, for the real and imaginary part."""
+    return np.lib.stride_tricks.as_strided(
+        np.real(array), (*array.shape, 2), (*array.strides, array.itemsize // 2), writeable=array.flags.writeable
+    )
+
+
+def from_pairs(array: np.ndarray) -> np.ndarray:
+    """The complex array whose `pairs` these are: a view of floats whose last axis has size 2 and unit stride."""
+    return array.view(complex_of(array.dtype))[..., 0]
 
 
 def broadcast(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -65,3 +95,16 @@ def diagonal(array: np.ndarray, offset: int, axis1: int, axis2: int) -> np.ndarr
     view = array.diagonal(offset, axis1, axis2)
     view.flags.writeable = array.flags.writeable
     return view
+
+
+def windows(array: np.ndarray, axis: int, size: int, step: int) -> np.ndarray:
+    """A view of all windows of `size` elements that begin `step` apart along an axis: their number, then their elements.
+
+    Read-only where they overlap. The caller has checked that a window fits.
+    """
+    count = (array.shape[axis] - size) // step + 1
+    stride = array.strides[axis]
+    shape = (*array.shape[:axis], count, size, *array.shape[axis + 1 :])
+    strides = (*array.strides[:axis], stride * step, stride, *array.strides[axis + 1 :])
+    writeable = array.flags.writeable and step >= size
+    return np.lib.stride_tricks.as_strided(array, shape, strides, writeable=writeable)

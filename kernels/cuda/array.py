@@ -17,6 +17,7 @@ from kernels.cuda.fetching import fetch
 from kernels.cuda.memory import Block, CachingAllocator, allocator, device_name, parse_device
 from kernels.cuda.views import byte_bounds, checked_index, dense_strides, filled, reshaped_strides, sizes
 from kernels.layout import broadcast_strides, layout_of
+from kernels.pairs import complex_of
 
 __all__ = [
     "BFLOAT16", "DeviceArray", "device_name", "empty", "from_dlpack", "from_interface", "from_numpy", "is_bfloat16",
@@ -256,6 +257,17 @@ class DeviceArray:
                 f"{dtype.itemsize}; a view changes only to a dtype of the same size"
             )
         return _make(self.block, self.pointer, self.shape, self.strides, dtype, self.device, self._writeable)
+
+    def as_pairs(self) -> DeviceArray:
+        """A complex array as floats: one more axis at the end, for the real and the imaginary part."""
+        half = self.dtype.itemsize // 2
+        shape, strides = (*self.shape, 2), (*self.strides, half)
+        return _make(self.block, self.pointer, shape, strides, np.dtype(f"f{half}"), self.device, self._writeable)
+
+    def from_pairs(self) -> DeviceArray:
+        """Floats whose last axis has size 2 and unit stride as complex numbers."""
+        shape, strides, dtype = self.shape[:-1], self.strides[:-1], complex_of(self.dtype)
+        return _make(self.block, self.pointer, shape, strides, dtype, self.device, self._writeable)
 
     def shares_memory(self, other: Any) -> bool:
         """Whether the ranges of memory overlap in which the two arrays' elements lie, as np.may_share_memory."""

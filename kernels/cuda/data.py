@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ from kernels import formulas
 from kernels.cuda import array as arrays
 from kernels.cuda.array import DeviceArray
 from kernels.cuda.elementwise import apply
+from kernels.cuda.transposing import transposed
 from kernels.formula import define
+from kernels.pairs import copy_parts
 from kernels.scalar import variable
 
 # The kernel's load of x is dead and left out by the compiler.
+_here = sys.modules[__name__]
 _FILL = define("fill", lambda x, *, value: variable("value"), kinds="biuf")
 
 
@@ -22,10 +26,14 @@ def empty(shape: tuple[int, ...], dtype: Any, device: str = "cuda:0") -> DeviceA
     return arrays.empty(tuple(shape), np.dtype(dtype), device)
 
 
-def fill(array: DeviceArray, value: float) -> DeviceArray:
+def fill(array: DeviceArray, value: complex) -> DeviceArray:
     """Set every element, and give the array back."""
-    if array.size:
-        kind = bool if array.dtype.kind == "b" else int if array.dtype.kind in "iu" else float
+    if array.dtype.kind == "c":
+        parts = pairs(array)
+        fill(parts[..., 0], complex(value).real)
+        fill(parts[..., 1], complex(value).imag)
+    elif array.size:
+        kind: Any = bool if array.dtype.kind == "b" else int if array.dtype.kind in "iu" else float
         apply(_FILL, array, out=array, value=kind(value))
     return array
 
@@ -33,12 +41,33 @@ def fill(array: DeviceArray, value: float) -> DeviceArray:
 def copy(array: DeviceArray, dtype: Any = None, out: DeviceArray | None = None) -> DeviceArray:
     """A C-ordered copy, converted to `dtype` where that is given; or the elements written into `out`, broadcast."""
     dtype = out.dtype if out is not None else np.dtype(dtype) if dtype is not None else array.dtype
+    fresh = out is None
     if out is None:
         out = arrays.empty(array.shape, dtype, array.device)
     elif array.shape != out.shape:
         array = broadcast(array, out.shape)
-    apply(formulas.positive, array, out=out, dtype=dtype)
+    if array.dtype == dtype and (fresh or _may_be_written(array, out)) and transposed(array, out):
+        return out
+    if dtype.kind == "c" or array.dtype.kind == "c":
+        copy_parts(_here, array, out)
+    else:
+        apply(formulas.positive, array, out=out, dtype=dtype)
     return out
+
+
+def _may_be_written(array: DeviceArray, out: DeviceArray) -> bool:
+    """Whether `out` can simply be written; otherwise the way of all elementwise operations copies first, or raises."""
+    return out.flags.writeable and out.device == array.device and not array.shares_memory(out)
+
+
+def pairs(array: DeviceArray) -> DeviceArray:
+    """A complex array as floats: a view with one more axis at the end, of size 2, for the real and imaginary part."""
+    return array.as_pairs()
+
+
+def from_pairs(array: DeviceArray) -> DeviceArray:
+    """The complex array whose `pairs` these are: a view of floats whose last axis has size 2 and unit stride."""
+    return array.from_pairs()
 
 
 def broadcast(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
@@ -85,3 +114,16 @@ def diagonal(array: DeviceArray, offset: int, axis1: int, axis2: int) -> DeviceA
     kept = [k for k in range(array.ndim) if k not in (axis1, axis2)]
     shape, strides = (tuple(values[k] for k in kept) for values in (array.shape, array.strides))
     return array._view(array.pointer + (start if size else 0), (*shape, size), (*strides, first + second))
+
+
+def windows(array: DeviceArray, axis: int, size: int, step: int) -> DeviceArray:
+    """A view of all windows of `size` elements that begin `step` apart along an axis: their number, then their elements.
+
+    Read-only where they overlap. The caller has checked that a window fits.
+    """
+    count = (array.shape[axis] - size) // step + 1
+    stride = array.strides[axis]
+    shape = (*array.shape[:axis], count, size, *array.shape[axis + 1 :])
+    strides = (*array.strides[:axis], stride * step, stride, *array.strides[axis + 1 :])
+    writeable = array.flags.writeable and step >= size
+    return arrays._make(array.block, array.pointer, shape, strides, array.dtype, array.device, writeable)

@@ -84,7 +84,7 @@ FAULTS = [
     Fault("a barrier is missing in softmax", "softmax", "cuda.syncthreads()", "pass", lambda: both("softmax", numbers(2, 3000))),
     Fault("a row's loads go one too far", "softmax", "if at < left else filler", "if at <= left else filler", lambda: both("softmax", numbers(2, 33))),
     Fault("the grid's axes are swapped", "matmul_tile", "cuda.blockIdx.y) * chunk", "cuda.blockIdx.x) * chunk", lambda: both("matmul", numbers(40, 300), numbers(300, 70))),
-    Fault("rows and columns of tiles are swapped", "matmul_tile", "row0 = int64(first + within % together)", "row0 = int64(within // together)", lambda: both("matmul", numbers(150, 8), numbers(8, 40))),
+    Fault("rows and columns of tiles are swapped", "matmul_tile", "batch, row0, column0 =", "batch, column0, row0 =", lambda: both("matmul", numbers(150, 8), numbers(8, 40))),
     Fault("a barrier is missing between tiles", "matmul_tile", "        cuda.syncthreads()", "        pass", lambda: both("matmul", numbers(20, 100), numbers(100, 24))),
 ]  # fmt: skip
 
