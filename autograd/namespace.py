@@ -26,7 +26,12 @@ class NamespaceInfo:
     def default_dtypes(self, *, device: str | None = None) -> dict[str, np.dtype]:
         """The dtypes that new tensors get by default."""
         _check_device(device)
-        return {"real floating": dtypes.default_float, "integral": dtypes.default_int, "indexing": dtypes.default_int}
+        return {
+            "real floating": dtypes.default_float,
+            "complex floating": dtypes.default_complex,
+            "integral": dtypes.default_int,
+            "indexing": dtypes.default_int,
+        }
 
     def devices(self) -> tuple[str, ...]:
         """The devices there are: "cpu", and "cuda:0", ... where there are GPUs."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from autograd import dtypes
 from autograd.ops import elementwise as ew
 from autograd.ops.base import _different_devices
+from autograd.ops.complex_numbers import imag, real
 from autograd.ops.creation import arange, asarray, full, ones, zeros
 from autograd.ops.cumulative import cumulative_sum
 from autograd.ops.index import getitem
@@ -46,6 +47,9 @@ class UniqueInverse(NamedTuple):
 def searchsorted(x1: Tensor, x2: Any, /, *, side: str = "left", sorter: Tensor | None = None) -> Tensor:
     """Where each of `x2` has to be put into the ascending vector x1 so that it stays in order: int64, in x2's shape.
 
+    Special cases:
+        NaN counts as larger than every number.
+
     Args:
         x2: a tensor or a number.
         side: "left" before equal elements, "right" after them.
@@ -80,8 +84,11 @@ def _as(x: Any, dtype: Any, like: Tensor, name: str) -> Tensor:
 def unique_all(x: Tensor, /) -> UniqueAll:
     """The distinct elements in ascending order, where each occurs first, which of them each element is, and how many there are.
 
-    Every NaN is distinct from every other one; both zeros are one. indices are those of the flattened tensor, and
+    indices are those of the flattened tensor, and
     inverse_indices has the shape of x.
+
+    Special cases:
+        every NaN is distinct, both zeros are one; the gradient of each value goes to the first element that has it.
 
     >>> import autograd as ag
     >>> ag.unique_all(ag.tensor([3, 1, 3])).counts
@@ -92,33 +99,52 @@ def unique_all(x: Tensor, /) -> UniqueAll:
 
 
 def unique_counts(x: Tensor, /) -> UniqueCounts:
-    """The distinct elements in ascending order, and how many there are of each; see `unique_all`."""
+    """The distinct elements in ascending order, and how many there are of each; see `unique_all`.
+
+    Special cases:
+        those of `unique_all`.
+    """
     values, _, _, starts = _distinct(x)
     return UniqueCounts(values, _counts(x, starts))
 
 
 def unique_inverse(x: Tensor, /) -> UniqueInverse:
-    """The distinct elements in ascending order, and which of them each element is; see `unique_all`."""
+    """The distinct elements in ascending order, and which of them each element is; see `unique_all`.
+
+    Special cases:
+        those of `unique_all`.
+    """
     values, order, flags, _ = _distinct(x)
     return UniqueInverse(values, _inverse(x, order, flags))
 
 
 def unique_values(x: Tensor, /) -> Tensor:
-    """The distinct elements in ascending order; see `unique_all`. The gradient of each goes to the first that has it."""
+    """The distinct elements in ascending order; see `unique_all`.
+
+    Special cases:
+        those of `unique_all`.
+    """
     return _distinct(x)[0]
 
 
 def _distinct(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The distinct values; the order that sorts x; where in it a new value begins, as flags and as places."""
     flat = reshape(x, (x.size,))
-    plain = flat.detach()
-    backend = backend_for(x.device)
-    values, places = backend.sort_with_places(plain._data)
-    ordered, order = wrap(values), wrap(places)
+    ordered, order = _in_order(flat.detach())
     begin = ones(min(1, x.size), dtype=dtypes.bool, device=x.device)
     flags = concat([begin, ew.not_equal(ordered[1:], ordered[:-1])], axis=0)
-    starts = wrap(backend.nonzero(flags._data)[0])
+    starts = wrap(backend_for(x.device).nonzero(flags._data)[0])
     return getitem(flat, getitem(order, starts)), order, flags, starts
+
+
+def _in_order(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """A vector in ascending order, complex numbers by their real and then their imaginary parts; and where each was."""
+    if flat.dtype.kind == "c":
+        order = argsort(imag(flat))
+        order = getitem(order, argsort(getitem(real(flat), order)))
+        return getitem(flat, order), order
+    values, places = backend_for(flat.device).sort_with_places(flat._data)
+    return wrap(values), wrap(places)
 
 
 def _inverse(x: Tensor, order: Tensor, flags: Tensor) -> Tensor:
@@ -132,7 +158,10 @@ def _counts(x: Tensor, starts: Tensor) -> Tensor:
 
 
 def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
-    """Whether each element of x1 is equal to one of x2 (to none, with `invert`); NaN is equal to nothing.
+    """Whether each element of x1 is equal to one of x2 (to none, with `invert`).
+
+    Special cases:
+        NaN is equal to nothing.
 
     Args:
         x1, x2: tensors; one of them may be a number.
@@ -148,6 +177,9 @@ def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
     wanted, known = _as(x1, dtype, like, "isin"), _as(x2, dtype, like, "isin")
     if not known.size:
         return full(wanted.shape, bool(invert), dtype=dtypes.bool, device=like.device)
+    if dtype.kind == "c":
+        found = _among(wanted, known)
+        return ew.logical_not(found) if invert else found
     backend = backend_for(like.device)
     ordered = wrap(backend.sort(reshape(known, (known.size,))._data))
     places = ew.minimum(wrap(backend.searchsorted(ordered._data, wanted._data, False)), known.size - 1)
@@ -155,8 +187,19 @@ def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
     return ew.not_equal(found, wanted) if invert else ew.equal(found, wanted)
 
 
+def _among(wanted: Tensor, known: Tensor) -> Tensor:
+    """Whether each element of one tensor is in another: by the numbers that their distinct elements get together."""
+    numbers = unique_inverse(concat([reshape(known, (known.size,)), reshape(wanted, (wanted.size,))], axis=0)).inverse_indices
+    is_known = zeros(numbers.size, dtype=dtypes.bool, device=known.device)
+    is_known[numbers[: known.size]] = True
+    return reshape(is_known[numbers[known.size :]], wanted.shape)
+
+
 def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
     """Where the elements are not zero, in C order: a vector of int64 indices per axis.
+
+    Special cases:
+        NaN is not zero.
 
     >>> import autograd as ag
     >>> ag.nonzero(ag.tensor([0.0, 2.0, 3.0]))
@@ -171,7 +214,8 @@ def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
 def bincount(x: Tensor, /, weights: Tensor | None = None, *, minlength: int = 0) -> Tensor:
     """How often each of 0, 1, 2, ... occurs in a vector of integers, int64; with weights the sum of those at each.
 
-    The gradient goes to the weights: each gets that of its bin.
+    Special cases:
+        the gradient goes to the weights: each gets that of its bin.
 
     >>> import autograd as ag
     >>> ag.bincount(ag.tensor([0, 2, 2]))
