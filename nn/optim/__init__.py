@@ -1,7 +1,14 @@
-"""Optimizers: how parameters follow their gradients."""
+"""Optimizers: how parameters follow their gradients; `lr_scheduler` has schedules of learning rates."""
 
+from nn.optim import lr_scheduler
 from nn.optim.adam import Adam, AdamW
+from nn.optim.adaptive import Adadelta, Adagrad, Adamax, Lion, NAdam, RAdam, RMSprop
+from nn.optim.lbfgs import LBFGS
+from nn.optim.muon import Muon
 from nn.optim.optimizer import Optimizer
 from nn.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = [
+    "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop",
+    "lr_scheduler",
+]  # fmt: skip

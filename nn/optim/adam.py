@@ -51,7 +51,7 @@ class Adam(Optimizer):
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
         return ascending(formula) if group["maximize"] else formula, names
 
-    def advance(self, state: dict[str, Any], is_new: bool) -> int:
+    def advance(self, state: dict[str, Any], is_new: bool, group: dict[str, Any]) -> int:
         step = state["step"] = state.get("step", 0) + 1
         return step
 

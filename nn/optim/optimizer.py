@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import autograd as ag
 from autograd.ops.update import Update, Updates, clear_grad
@@ -21,6 +21,8 @@ class Optimizer:
         state: for each parameter that has been updated its state, a dict; parameters are told apart by identity.
         defaults: the options of groups that do not have their own.
     """
+
+    counters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"step": int}  # what the state has besides tensors, and its types
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -54,13 +56,17 @@ class Optimizer:
         """The formula (p, g, *state) -> (p, *state), and the names of the state's tensors."""
         raise NotImplementedError(f"{self._name} must define rule(group)")
 
-    def advance(self, state: dict[str, Any], is_new: bool) -> Any:
-        """Count the step in a parameter's state; what it returns, `values` is given."""
-        raise NotImplementedError(f"{self._name} must define advance(state, is_new)")
+    def advance(self, state: dict[str, Any], is_new: bool, group: dict[str, Any]) -> Any:
+        """Count the step in a parameter's state; what it returns (something hashable), `values` is given."""
+        raise NotImplementedError(f"{self._name} must define advance(state, is_new, group)")
 
     def values(self, group: dict[str, Any], when: Any) -> tuple[float, ...]:
         """The values of the formula's parameters, in order, in the step that `advance` told."""
         raise NotImplementedError(f"{self._name} must define values(group, when)")
+
+    def start(self, p: ag.Tensor, name: str, group: dict[str, Any]) -> ag.Tensor:
+        """What a tensor of the state begins with."""
+        return ag.zeros_like(p)
 
     # --- groups ---------------------------------------------------------------------------------------------------
 
@@ -150,9 +156,9 @@ class Optimizer:
             update = updates.get(p)
             is_new = False
             if update is None or update.formula is not formula:
-                is_new = self._start(p, formula, names)
+                is_new = self._start(p, formula, names, group)
                 update = updates[p]
-            when = self.advance(states[p], is_new)
+            when = self.advance(states[p], is_new, group)
             values = prepared.get(when)
             if values is None:
                 values = prepared[when] = tuple(map(float, formula.prepare(self.values(group, when))))
@@ -170,12 +176,12 @@ class Optimizer:
         for together, (pairs, values) in zip(plans, turns, strict=True):
             together.run([update for update, _ in pairs], [gradient for _, gradient in pairs], values)
 
-    def _start(self, p: ag.Tensor, formula: Formula, names: tuple[str, ...]) -> bool:
+    def _start(self, p: ag.Tensor, formula: Formula, names: tuple[str, ...], group: dict[str, Any]) -> bool:
         """Make what is missing of the state, and the update that works on it; whether anything was missing."""
         state = self.state.setdefault(p, {})
         missing = [name for name in names if state.get(name) is None]
         for name in missing:
-            state[name] = ag.zeros_like(p)
+            state[name] = self.start(p, name, group)
         self._updates[p] = Update(formula, p, tuple([state[name] for name in names]))
         return bool(missing)
 
@@ -223,8 +229,8 @@ class Optimizer:
     def _loaded(self, p: ag.Tensor, number: int, saved: Mapping[str, Any]) -> dict[str, Any]:
         own = {}
         for name, value in saved.items():
-            if name == "step":
-                value = int(value)
+            if name in self.counters:
+                value = self.counters[name](value)
             elif value is not None and hasattr(value, "__array__"):
                 value = ag.tensor(value, dtype=p.dtype, device=p.device)
                 if value.shape != p.shape:

@@ -53,7 +53,7 @@ class SGD(Optimizer):
             formula, names = formulas.sgd_nesterov if group["nesterov"] else formulas.sgd_momentum, ("momentum_buffer",)
         return ascending(formula) if group["maximize"] else formula, names
 
-    def advance(self, state: dict[str, Any], is_new: bool) -> bool:
+    def advance(self, state: dict[str, Any], is_new: bool, group: dict[str, Any]) -> bool:
         return is_new
 
     def values(self, group: dict[str, Any], when: bool) -> tuple[float, ...]:
