@@ -142,3 +142,123 @@ class CrossEntropyLoss(_WeightedLoss):
 
     def forward(self, x: ag.Tensor, target: Any) -> ag.Tensor:
         return F.cross_entropy(x, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+
+
+# --- of distances and margins -----------------------------------------------------------------------------------------
+
+
+class _MarginLoss(_Loss):
+    """A loss with a margin."""
+
+    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.margin = margin
+
+    def extra_repr(self) -> str:
+        return ", ".join(filter(None, [f"margin={self.margin}", super().extra_repr()]))
+
+
+class CosineEmbeddingLoss(_MarginLoss):
+    """1 - cos for pairs with target 1, max(0, cos - margin) for those with target -1."""
+
+    def forward(self, x1: ag.Tensor, x2: ag.Tensor, target: Any) -> ag.Tensor:
+        return F.cosine_embedding_loss(x1, x2, target, self.margin, self.reduction)
+
+
+class MarginRankingLoss(_MarginLoss):
+    """max(0, -target (x1 - x2) + margin)."""
+
+    def forward(self, x1: ag.Tensor, x2: ag.Tensor, target: Any) -> ag.Tensor:
+        return F.margin_ranking_loss(x1, x2, target, self.margin, self.reduction)
+
+
+class HingeEmbeddingLoss(_MarginLoss):
+    """A distance where the target is 1, max(0, margin - distance) where it is -1."""
+
+    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(margin, reduction)
+
+    def forward(self, x: ag.Tensor, target: Any) -> ag.Tensor:
+        return F.hinge_embedding_loss(x, target, self.margin, self.reduction)
+
+
+class SoftMarginLoss(_Loss):
+    """log(1 + exp(-target x)), for targets 1 and -1."""
+
+    def forward(self, x: ag.Tensor, target: Any) -> ag.Tensor:
+        return F.soft_margin_loss(x, target, self.reduction)
+
+
+class TripletMarginLoss(_MarginLoss):
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin), d being the p-norm of the difference."""
+
+    def __init__(
+        self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, reduction: str = "mean"
+    ) -> None:
+        super().__init__(margin, reduction)
+        if margin <= 0:
+            raise ValueError(f"TripletMarginLoss: margin must be above 0, got {margin}")
+        self.p, self.eps, self.swap = p, eps, swap
+
+    def forward(self, anchor: ag.Tensor, positive: ag.Tensor, negative: ag.Tensor) -> ag.Tensor:
+        return F.triplet_margin_loss(anchor, positive, negative, self.margin, self.p, self.eps, self.swap, self.reduction)
+
+
+class MultiMarginLoss(_WeightedLoss):
+    """How far the scores of other classes come within a margin of the target's."""
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: ag.Tensor | None = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(weight, reduction)
+        if p not in (1, 2):
+            raise ValueError(f"MultiMarginLoss: p is 1 or 2, got {p}")
+        self.p, self.margin = p, margin
+
+    def forward(self, x: ag.Tensor, target: Any) -> ag.Tensor:
+        return F.multi_margin_loss(x, target, self.p, self.margin, self.weight, self.reduction)
+
+
+class MultiLabelSoftMarginLoss(_WeightedLoss):
+    """The mean over classes of the binary cross-entropy of logits."""
+
+    def forward(self, x: ag.Tensor, target: Any) -> ag.Tensor:
+        return F.multilabel_soft_margin_loss(x, target, self.weight, self.reduction)
+
+
+# --- of distributions and sequences -----------------------------------------------------------------------------------
+
+
+class PoissonNLLLoss(_Loss):
+    """Minus the log-probability of counts under Poisson distributions of the given (log) rates."""
+
+    def __init__(self, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.log_input, self.full, self.eps = log_input, full, eps
+
+    def forward(self, x: ag.Tensor, target: Any) -> ag.Tensor:
+        return F.poisson_nll_loss(x, target, self.log_input, self.full, self.eps, self.reduction)
+
+
+class GaussianNLLLoss(_Loss):
+    """Minus the log-density of the targets under normal distributions of the given means and variances."""
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.full, self.eps = full, eps
+
+    def forward(self, x: ag.Tensor, target: Any, var: Any) -> ag.Tensor:
+        return F.gaussian_nll_loss(x, target, var, self.full, self.eps, self.reduction)
+
+
+class CTCLoss(_Loss):
+    """Minus the log-probability of label sequences over all alignments: see `nn.functional.ctc_loss`."""
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction)
+        self.blank, self.zero_infinity = blank, zero_infinity
+
+    def forward(self, log_probs: ag.Tensor, targets: Any, input_lengths: Any, target_lengths: Any) -> ag.Tensor:
+        return F.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )

@@ -129,6 +129,50 @@ class LeakyReLU(Module):
         return f"negative_slope={self.negative_slope}"
 
 
+class RReLU(Module):
+    """LeakyReLU with slopes drawn from [lower, upper] in training, their mean otherwise: Xu et al. 2015."""
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        if not 0 <= lower <= upper:
+            raise ValueError(f"RReLU: needs 0 <= lower <= upper, got {lower} and {upper}")
+        self.lower, self.upper = lower, upper
+
+    def forward(self, x: ag.Tensor) -> ag.Tensor:
+        return F.rrelu(x, self.lower, self.upper, self.training)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}"
+
+
+class Threshold(Module):
+    """x where it is above the threshold, the value elsewhere."""
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__()
+        self.threshold, self.value = threshold, value
+
+    def forward(self, x: ag.Tensor) -> ag.Tensor:
+        return F.threshold(x, self.threshold, self.value)
+
+    def extra_repr(self) -> str:
+        return f"threshold={self.threshold}, value={self.value}"
+
+
+class GLU(Module):
+    """The first half along an axis times the sigmoid of the second: Dauphin et al. 2017."""
+
+    def __init__(self, axis: int = -1) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, x: ag.Tensor) -> ag.Tensor:
+        return F.glu(x, self.axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"
+
+
 class PReLU(Module):
     """LeakyReLU with a learned slope: one for all, or one per channel (axis 1)."""
 
@@ -244,3 +288,12 @@ class Softmin(Softmax):
 
     def forward(self, x: ag.Tensor) -> ag.Tensor:
         return F.softmax(-x, self.axis)
+
+
+class Softmax2d(Module):
+    """The softmax over the channels at each place of images (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, x: ag.Tensor) -> ag.Tensor:
+        if x.ndim not in (3, 4):
+            raise ValueError(f"Softmax2d: needs images (N, C, H, W) or (C, H, W), got shape {x.shape}")
+        return F.softmax(x, -3)

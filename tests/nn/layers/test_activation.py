@@ -46,8 +46,10 @@ TABLE = [
     ("Softshrink", (0.7,), "0.7", lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.7, 0)),
     ("Sigmoid", (), "", sigmoid),
     ("Tanh", (), "", np.tanh),
+    ("Threshold", (0.5, 2.0), "threshold=0.5, value=2.0", lambda x: np.where(x > 0.5, x, 2.0)),
     ("PReLU", (), "num_parameters=1", lambda x: np.where(x > 0, x, 0.25 * x)),
 ]
+SPECIAL = ("Softmax", "LogSoftmax", "Softmin", "Softmax2d", "GLU", "RReLU")  # not one number after the other, or drawn
 IDS = [f"{name}{arguments}" for name, arguments, *_ in TABLE]
 
 
@@ -73,7 +75,7 @@ def test_activation_and_its_gradient_equal_torchs(name, arguments):
 
 @pytest.mark.parametrize("name", [n for n in dir(nn) if isinstance(getattr(nn, n), type)])
 def test_every_activation_is_in_the_table(name):
-    if getattr(nn, name).__module__ == "nn.layers.activation" and name not in ("Softmax", "LogSoftmax", "Softmin"):
+    if getattr(nn, name).__module__ == "nn.layers.activation" and name not in SPECIAL:
         assert any(entry[0] == name for entry in TABLE)
 
 
@@ -119,7 +121,38 @@ def test_normalize():
     np.testing.assert_allclose(F.normalize(x).numpy(), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_glu(axis):
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    first, second = np.split(x, 2, axis)
+    np.testing.assert_allclose(nn.GLU(axis)(ag.tensor(x)).numpy(), first * sigmoid(second), rtol=1e-12)
+    t = ag.tensor(x, requires_grad=True)
+    assert ag.gradcheck(nn.GLU(axis), t) and ag.gradgradcheck(nn.GLU(axis), t) and repr(nn.GLU(axis)) == f"GLU(axis={axis})"
+
+
+def test_rrelu():
+    layer = nn.RReLU(0.2, 0.4)
+    x = ag.full((1000,), -1.0, requires_grad=True)
+    slopes = -layer(x)
+    assert slopes.min().item() >= 0.2 and slopes.max().item() <= 0.4 and slopes.std().item() > 0.04
+    slopes.sum().backward()
+    np.testing.assert_allclose(-x.grad.numpy(), slopes.detach().numpy(), rtol=1e-6)
+    assert repr(layer) == "RReLU(lower=0.2, upper=0.4)"
+    np.testing.assert_allclose(layer.eval()(ag.tensor([-1.0, 2.0])).numpy(), [-0.3, 2.0], rtol=1e-6)
+
+
+def test_softmax2d():
+    x = ag.randn(2, 3, 4, 5)
+    np.testing.assert_allclose(nn.Softmax2d()(x).numpy(), ag.softmax(x, 1).numpy())
+    with pytest.raises(ValueError, match="needs images"):
+        nn.Softmax2d()(ag.ones((2, 3)))
+
+
 def test_errors():
+    with pytest.raises(ValueError, match="must have an even size"):
+        F.glu(ag.ones((2, 3)))
+    with pytest.raises(ValueError, match="needs 0 <= lower <= upper"):
+        nn.RReLU(0.5, 0.2)
     with pytest.raises(ValueError, match="approximate is 'none' or 'tanh', got 'erf'"):
         nn.GELU("erf")(ag.ones(1))
     with pytest.raises(ValueError, match="min_val must be below max_val"):
