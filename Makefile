@@ -8,6 +8,8 @@ DEVICE ?= cpu
 TESTS ?=
 BENCH ?=
 
+# All tests at once keep each core busy, up to four; with TESTS they run in one process, whose output comes as it is printed.
+processes := $(if $(TESTS),,--numprocesses=logical --maxprocesses=4 --dist=worksteal -p no:benchmark)
 device := $(if $(filter cuda%,$(DEVICE)),$(if $(filter sim%,$(GRADLOOM_CUDA)),simulator,cuda))
 bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check install --quiet --editable
@@ -27,7 +29,7 @@ demo: $(VENV)/.examples $(addprefix $(VENV)/.,$(device)) ## Train a network on h
 	$(bin)/python learn/examples/digits.py --device $(DEVICE) $(DEMO)
 
 test: $(VENV)/.dev ## All tests
-	$(bin)/python -m pytest $(TESTS)
+	$(bin)/python -m pytest $(processes) $(TESTS)
 
 cuda-compiler: $(VENV)/.inspect
 

@@ -9,12 +9,14 @@ tensor([ 5.4366, 22.1672], dtype=float32)
 
 from types import ModuleType as _Module
 
-from autograd import cuda, linalg
+from autograd import cuda, fft, linalg
 from autograd.check import GradcheckError, gradcheck, gradgradcheck
 from autograd.collision import check as _check_for_collision
 from autograd.dtypes import (
     bool,
     can_cast,
+    complex64,
+    complex128,
     finfo,
     float32,
     float64,
@@ -64,7 +66,9 @@ from autograd.ops.arrange import (
     tile,
 )
 from autograd.ops.compare import allclose, array_equal, isclose, nan_to_num
+from autograd.ops.complex_numbers import conj, imag, real, view_as_complex, view_as_real
 from autograd.ops.conversion import astype, clone
+from autograd.ops.covariance import corrcoef, cov
 from autograd.ops.creation import (
     arange,
     asarray,
@@ -83,6 +87,7 @@ from autograd.ops.creation import (
 )
 from autograd.ops.cumulative import cumulative_logsumexp, cumulative_prod, cumulative_sum, linear_recurrence
 from autograd.ops.diagonal import diag, diag_embed, diagonal, trace, tril, triu
+from autograd.ops.distances import cdist
 from autograd.ops.einsum import einsum
 from autograd.ops.elementwise import (  # every formula of the table but optimizers' updates and losses
     abs,
@@ -238,6 +243,7 @@ from autograd.ops.shape import (
 )
 from autograd.ops.sorting import argsort, sort, topk
 from autograd.ops.statistics import diff, histogram, median, quantile
+from autograd.ops.windows import unfold
 from autograd.tensor import Tensor
 
 concatenate, cat = concat, concat

@@ -4,7 +4,12 @@ Values are LAPACK's, through NumPy; a CUDA tensor is copied to the host, and the
 outer, tensordot, vecdot, cross, diagonal, trace, matrix_transpose, vector_norm, matrix_norm with ord "fro", 1, -1, inf or
 -inf, and matrix_power of n >= 0. Derivatives are in differentiable operations, to second order and mostly to any.
 
+All of them take complex matrices, where "transpose" in a rule is the conjugate transpose, and "symmetric" means Hermitian;
+eig and eigvals give complex numbers for real matrices too. A complex eigenvector or singular vector is determined but for a
+phase exp(i phi): a loss that depends on it has no derivative, and its backward pass raises. |v| and projectors do not.
+
 Where derivatives are special: det's is exact for singular matrices; inv, solve and slogdet raise a LinAlgError for them.
+eig and eigvals have none for matrices without a full set of eigenvectors: it comes out huge, or raises a LinAlgError.
 Eigenvectors and singular vectors of equal values have none: it comes out as NaN; that of the values alone always exists.
 cholesky, eigh and eigvalsh take their operand to be symmetric, read its lower triangle, and give symmetric gradients. Norms
 have derivative 0 at zero. Vectors that only complete a basis (qr's "complete", svd's full_matrices) have none.

@@ -42,3 +42,11 @@ def parts(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
 def accumulator(dtype: np.dtype) -> np.dtype:
     """The type in which sums and products are kept: 64 bits for bool and integers, a float's own for floats."""
     return np.dtype({"b": np.int64, "i": np.int64, "u": np.uint64}.get(dtype.kind, dtype))
+
+
+def checked_count(name: str, k: int, size: int, axis: int) -> int:
+    """How many of the elements along an axis are asked for; a ValueError if there are not so many."""
+    count = operator.index(k)
+    if not 0 <= count <= size:
+        raise ValueError(f"{name}: k must be from 0 to {size}, the size of axis {axis}, got {k}")
+    return count

@@ -1,7 +1,7 @@
 """Formula: an elementwise operation as scalar expressions of named inputs, and the derivation of its gradient."""
 
 from . import scalar as s
-from .scalar import ZERO, Expr, as_expression, postorder, rebuild, variable
+from .scalar import ZERO, Expr, as_expression, make, postorder, rebuild, variable
 
 # Roughly what an operation costs in a vectorised loop, in additions. Only comparisons between totals are made.
 _COST = {"const": 0, "var": 0, "div": 4, "sqrt": 5, "rsqrt": 6, "pow": 40, "exp": 8, "sigmoid": 12, "tanh": 12}
@@ -10,6 +10,9 @@ _CHEAP = frozenset(
     "bitwise_or bitwise_xor logical_not isnan isinf isfinite".split()
 )
 _WORTH_ONE_MORE_ARRAY = 30  # additions saved before the output is saved besides, not instead of, an input
+# A result that is saved must not be changed in place. Where inputs are saved anyway that has to buy more than a division, so
+# quotients save their operands, as in PyTorch; where the result replaces all inputs (exp, tanh) these are free to go.
+_WORTH_A_FIXED_RESULT = _COST["div"] + 1
 
 
 def _cost(outputs):
@@ -20,6 +23,18 @@ def _fresh(name, taken):
     while name in taken:
         name += "_"
     return name
+
+
+def _sharing_quotients(outputs):
+    """`outputs` with g * (a / b) computed as (g / b) * a where g / b is there already: a division less."""
+    quotients = {node.args for node in postorder(outputs) if node.op == "div"}
+
+    def product(a, b):
+        if b.op == "div" and (a, b.args[1]) in quotients:
+            return make("mul", make("div", a, b.args[1]), b.args[0])
+        return make("mul", a, b)
+
+    return rebuild(outputs, operations={"mul": product}) if len(quotients) > 1 else outputs
 
 
 class Formula:
@@ -119,8 +134,8 @@ class Formula:
 
         Its inputs are those that it really uses among the upstream gradients ("g", or "g0", "g1", ... for several
         outputs), this formula's inputs, and its outputs ("out", or "out0", ...); `roles` says which is which. An output
-        is read in place of an input where that makes the gradient cheaper. Results are cached: the same `needs` give
-        the same object.
+        is read in place of an input where that makes the gradient cheaper; where inputs are read besides, by more than
+        a division. Results are cached: the same `needs` give the same object.
 
         >>> from kernels import formulas
         >>> formulas.multiply.gradient((True, False)).inputs, formulas.exp.gradient((True,)).inputs
@@ -150,6 +165,7 @@ class Formula:
                         total = plus(total, times(variable(g), differentiate(output, variable(name))))
                 gradients.append(total)
         outputs = self._by_saved_outputs(tuple(gradients), [variable(name) for name in saved])
+        outputs = _sharing_quotients(outputs)
 
         names = [*upstream, *self.inputs, *saved]
         roles = [("gradient", k) for k in range(len(upstream))]
@@ -177,8 +193,10 @@ class Formula:
         arrays = {*self.inputs, *(out.value for out in saved)}
         before, after = (sum(name in arrays for name in s.variables(g)) for g in (gradients, rewritten))
         gain = _cost(gradients) - _cost(rewritten)
-        better = gain >= 0 if after <= before else gain >= _WORTH_ONE_MORE_ARRAY
-        return rewritten if better else gradients
+        enough = _WORTH_ONE_MORE_ARRAY if after > before else 0
+        if after == before and not set(self.inputs).isdisjoint(s.variables(rewritten)):
+            enough = _WORTH_A_FIXED_RESULT
+        return rewritten if gain >= enough else gradients
 
     def is_zero(self, k):
         """Whether output k is zero everywhere: no kernel is needed."""

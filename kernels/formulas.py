@@ -331,3 +331,25 @@ def adamw_amsgrad(p, g, m, v, v_max, *, lr, beta1, beta2, eps, weight_decay, bia
     v_max = s.maximum(v_max, v)
     decayed = p * (1 - lr * weight_decay)
     return _adam_step(decayed, m, v_max, lr, eps, bias_correction1, bias_correction2), m, v, v_max
+
+
+# --- what is special --------------------------------------------------------------------------------------------------
+# What a reader of a formula does not see in it, in a phrase. Slopes at kinks are not here: they are the derivative's.
+
+SPECIAL_CASES = {
+    "copysign": "the sign has no gradient",
+    "floor_divide": "division of integers by zero gives 0",
+    "gelu": "exact far out on the left: no cancellation",
+    "lerp": "weight 1 gives the end exactly",
+    "log_sigmoid": "no overflow",
+    "logaddexp": "no overflow; -infinity for two of them",
+    "maximum": "NaN where one is NaN",
+    "minimum": "NaN where one is NaN",
+    "pow": "x**0 is 1 with slope 0 also at 0; 0**y has slope 0 in y for y >= 0; a negative base takes integer exponents",
+    "remainder": "the sign is the divisor's; division of integers by zero gives 0",
+    "round": "halves to even",
+    "sigmoid": "no overflow",
+    "sign": "NaN stays NaN",
+    "softplus": "no overflow; x itself beyond the threshold",
+    "xlogy": "0 where x is 0, whatever y is",
+}

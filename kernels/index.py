@@ -8,6 +8,7 @@ lies at o * outer_stride + places[b] * step + i * inner_stride.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels import formulas
-from kernels.layout import broadcast_shapes, layout_of, merge_dimensions
+from kernels.layout import Layout, broadcast_shapes, layout_of, merge_dimensions
 
 INT64 = np.dtype(np.int64)
 
@@ -36,9 +37,14 @@ def bits_of(dtype: np.dtype) -> np.dtype:
     return np.dtype(f"u{dtype.itemsize}")
 
 
+def is_wide(dtype: np.dtype) -> bool:
+    """Whether elements are larger than a number that moves them: they go as two halves, an axis of their own at the end."""
+    return dtype.itemsize > 8 and dtype.kind == "c"
+
+
 def broadcast_shape(indices: Sequence[Any]) -> tuple[int, ...]:
     """The common shape of index arrays."""
-    return broadcast_shapes("indexing", *(i.shape for i in indices))
+    return indices[0].shape if len(indices) == 1 else broadcast_shapes("indexing", *(i.shape for i in indices))
 
 
 def check_indices(name: str, shape: tuple[int, ...], indices: Sequence[Any], start: int) -> None:
@@ -57,6 +63,8 @@ def result_shape(shape: tuple[int, ...], indices: Sequence[Any], start: int) -> 
 
 def places_of(backend: ModuleType, indices: Sequence[Any], weights: Sequence[int]) -> Any:
     """The sum of the indices, each times its weight: int64, in C order, of the indices' common shape."""
+    if len(indices) == 1 and weights[0] == 1 and layout_of(indices[0]).contiguous:
+        return indices[0]
     shape = broadcast_shape(indices)
     total = None
     for index, weight in zip(indices, weights, strict=True):
@@ -83,20 +91,26 @@ def walked(backend: ModuleType, array: Any, indices: Sequence[Any], start: int) 
 
 def _rows_in(backend: ModuleType, array: Any, indices: Sequence[Any], start: int) -> tuple[Rows, Any] | None:
     """How to walk an array, and the places in it; None where only a copy of it can be walked so."""
-    layout = layout_of(array)
-    if not layout.aligned:
+    plan = _plan(layout_of(array), start, len(indices))
+    if plan is None:
         return None
-    end = start + len(indices)
-    outer = _as_one_axis(layout.shape[:start], layout.strides[:start])
-    inner = _as_one_axis(layout.shape[end:], layout.strides[end:])
-    if outer is None or inner is None:
-        return None
-    strides = layout.strides[start:end]
-    if len(indices) == 1:
+    outer, inner, strides = plan
+    if len(strides) == 1:
         places, step = places_of(backend, indices, (1,)), strides[0]
     else:
         places, step = places_of(backend, indices, strides), 1
     return Rows(outer[0], places.size, inner[0], outer[1], step, inner[1]), places
+
+
+@lru_cache(4096)
+def _plan(layout: Layout, start: int, count: int) -> tuple[tuple[int, int], tuple[int, int], tuple[int, ...]] | None:
+    """(size and stride before, size and stride behind, the strides of the indexed axes)."""
+    end = start + count
+    outer = _as_one_axis(layout.shape[:start], layout.strides[:start])
+    inner = _as_one_axis(layout.shape[end:], layout.strides[end:])
+    if not layout.aligned or outer is None or inner is None:
+        return None
+    return outer, inner, layout.strides[start:end]
 
 
 def _as_one_axis(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ MODULES = {
     "elementwise": "apply plan_for",
     "reduce": "sum prod mean var std max min argmax argmin any all logsumexp norm count_nonzero",
     "matmul": "matmul",
+    "conv": "conv conv_input_gradient conv_weight_gradient",
     "softmax": "softmax softmax_backward log_softmax log_softmax_backward",
     "cross_entropy": "cross_entropy cross_entropy_backward",
     "norm": "layer_norm layer_norm_backward rms_norm rms_norm_backward",

@@ -1,8 +1,11 @@
 """Running operations on a value in two parts, the same source for every device.
 
-A sum and what its rounding lost (Dekker's double-length sum: right to the last place); a product and nothing; the largest
-element and the sum of exp(element - largest). `first(v)` begins with an element, `following(a, b, v)` takes one more,
-`joined(a, b, c, d)` puts two neighbouring stretches together, `result(a, b)` is the value.
+A sum and what its rounding lost; a product and nothing; the largest element and the sum of exp(element - largest).
+`first(v)` begins with an element, `following(a, b, v)` takes one more, `joined(a, b, c, d)` puts two neighbouring stretches
+together, `result(a, b)` is the value.
+
+Sums are right to the last place. Two are joined as Dekker's double-length numbers; an element is added by Sum2 of Ogita, Rump
+and Oishi ("Accurate sum and dot product", 2005), whose one chain from element to element is that of a plain sum.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import numpy as np
 _SUM = """
 @_inlined
 def first(v):
-    return v, T(0)
+    return v, -T(0)
 
 @_inlined
 def joined(a, b, c, d):
@@ -26,11 +29,14 @@ def joined(a, b, c, d):
 
 @_inlined
 def following(a, b, v):
-    return joined(a, b, v, T(0))
+    total = a + v
+    part = total - a
+    return total, b + ((a - (total - part)) + (v - part))
 
 @_inlined
 def result(a, b):
-    return a
+    whole = a + b
+    return whole if whole - whole == T(0) else a
 """
 
 _PLAIN = """

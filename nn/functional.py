@@ -11,7 +11,17 @@ from math import prod
 import autograd as ag
 from autograd import Tensor
 from autograd.ops import nn_ops
-from autograd.ops.elementwise import OPERATIONS
+from autograd.ops.elementwise import OPERATIONS, Elementwise
+from kernels import scalar as s
+from kernels.formulas import define
+from nn.conv_functions import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from nn.loss_functions import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -24,8 +34,26 @@ from nn.loss_functions import (
     one_hot,
     smooth_l1_loss,
 )
+from nn.margin_losses import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    ctc_loss,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_soft_margin_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+)
 
 __all__ = [
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "cosine_embedding_loss", "cosine_similarity", "ctc_loss", "gaussian_nll_loss", "glu", "hinge_embedding_loss",
+    "margin_ranking_loss", "multi_margin_loss", "multilabel_soft_margin_loss", "pairwise_distance", "poisson_nll_loss", "rrelu",
+    "soft_margin_loss", "threshold", "triplet_margin_loss",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cross_entropy", "dropout", "elu", "gelu",
     "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "kl_div", "l1_loss", "layer_norm",
     "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot",
@@ -106,6 +134,37 @@ def softshrink(x: Tensor, lambd: float = 0.5) -> Tensor:
     if lambd < 0:
         raise ValueError(f"softshrink: lambd must not be negative, got {lambd}")
     return OPERATIONS["softshrink"](x, threshold=lambd)
+
+
+_threshold = Elementwise(define("threshold", lambda x, *, threshold, value: s.where(x > threshold, x, value)))
+
+
+def threshold(x: Tensor, threshold: float, value: float) -> Tensor:
+    """x where it is above the threshold, the value elsewhere."""
+    return _threshold(x, threshold=float(threshold), value=float(value))
+
+
+def glu(x: Tensor, axis: int = -1) -> Tensor:
+    """The first half along an axis times the sigmoid of the second: Dauphin et al. 2017.
+
+    Raises:
+        ValueError: the axis has an odd size.
+    """
+    size = x.shape[axis] if x.ndim else 1
+    if size % 2:
+        raise ValueError(f"glu: axis {axis} of shape {x.shape} must have an even size")
+    first, second = ag.split(x, size // 2, axis)
+    return first * sigmoid(second)
+
+
+def rrelu(x: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
+    """x where it is not negative, a * x elsewhere: a is drawn from [lower, upper] in training, else their mean."""
+    if not 0 <= lower <= upper:
+        raise ValueError(f"rrelu: needs 0 <= lower <= upper, got {lower} and {upper}")
+    if not training:
+        return leaky_relu(x, (lower + upper) / 2)
+    slopes = ag.rand(x.shape, dtype=x.dtype, device=x.device) * (upper - lower) + lower
+    return OPERATIONS["prelu"](x, slopes)
 
 
 def softmin(x: Tensor, axis: int = -1) -> Tensor:

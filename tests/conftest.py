@@ -37,9 +37,14 @@ if "GRADLOOM_CUDA" not in os.environ and driver.state() == driver.ABSENT and dri
 
 
 def pytest_collection_finish(session):
-    """Compiling all CUDA kernels takes as long as many tests, and begins beside the first."""
+    """Compiling all CUDA kernels takes as long as many tests, and begins beside the first.
+
+    Where pytest-xdist runs the tests in several processes, each core has work already: they compile what they look at.
+    """
     import compile_jobs
 
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
     items = [item for item in session.items if item.path.name == "test_compiled.py" and hasattr(item, "callspec")]
     jobs = [item.callspec.params["job"] for item in items if "job" in item.callspec.params]
     if jobs and not session.config.option.collectonly and driver.compiler_available():

@@ -87,6 +87,18 @@ MUTANTS = [
     Mutant("cross-entropy's gradient does not subtract the target", "kernels/cpu/cross_entropy_kernels.py", "        out[to + target] -= upstream * on_target\n", "        pass\n"),
     Mutant("layer norm's gradient ignores that the variance moves", "kernels/cpu/norm_kernels.py", "(dy * weight[c] - upstream - normal * along)", "(dy * weight[c] - upstream)"),
     Mutant("Adam's running means are not corrected", "nn/optim/adam.py", "1 - beta1**when, 1 - beta2**when", "1.0, 1.0"),
+    # --- moving, ordering, indexing
+    Mutant("gather takes the place before", "kernels/cpu/index_kernels.py", "out[item + k] = x[start + places[b + k] * step]", "out[item + k] = x[start + abs(places[b + k] - 1) * step]"),
+    Mutant("scatter_add forgets what was there", "kernels/cpu/index_kernels.py", "total[to] += A(values[at])", "total[to] = A(values[at])"),
+    Mutant("equal elements are sorted backwards", "kernels/cpu/sorting_kernels.py", "(number < T(block + j))", "(number > T(block + j))"),
+    Mutant("a long sort forgets that places were used", "kernels/cpu/sorting_kernels.py", "counts[d] = place + 1", "counts[d] = place"),
+    Mutant("a running sum begins anew at each element", "kernels/cpu/scans_kernels.py", "one, other = following(one, other, x[at + j])", "one, other = first(x[at + j])"),
+    Mutant("a search swaps left and right", "kernels/cpu/searching_kernels.py", "            if right:\n", "            if not right:\n"),
+    Mutant("a transposed square has its halves exchanged", "kernels/cpu/simd_moving.py", "2 * i + 1), (low, high)))", "2 * i + 1), (high, low)))"),
+    Mutant("a transposing copy leaves out a column of the rest", "kernels/cpu/transposing_kernels.py", "for j in range(j_stop, j_end):", "for j in range(j_stop + 1, j_end):"),
+    Mutant("a transposing copy mixes up the batch", "kernels/transposing.py", "without(sizes), without(read), without(written)", "without(sizes), without(written), without(written)"),
+    Mutant("pieces are joined as if they lay in order", "kernels/cpu/joining.py", "all(a.flags.c_contiguous for a in arrays)", "True"),
+    Mutant("pad fills one side alone", "autograd/ops/arrange.py", "(slice(0, middle.start), slice(middle.stop, shape[axis]))", "(slice(0, middle.start),)"),
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from autograd.ops.shape import broadcast_tensors, broadcast_to, concat, expand_d
 from autograd.tensor import Tensor
 from kernels import layout
 
+_SMALL = 1 << 18  # bytes: to write less twice takes no longer than to start more kernels
 _MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
@@ -23,6 +24,8 @@ class Roll(Operation):
     """Elements moved along an axis, those that leave at the end coming in again at the front."""
 
     fresh = True
+
+    takes_complex = "itself"
 
     def forward(self, x, shift, axis):
         self.shift, self.axis = shift, axis
@@ -39,10 +42,19 @@ class Roll(Operation):
 class Pad(Operation):
     """The elements surrounded by a number; the adjoint is the slice in the middle."""
 
+    takes_complex = "itself"
+
     def forward(self, x, widths, value):
         self.middle = tuple(slice(a, a + size) for (a, _), size in zip(widths, x.shape, strict=True))
         shape = tuple(a + size + b for (a, b), size in zip(widths, x.shape, strict=True))
-        out = self.backend.fill(self.backend.empty(shape, x.dtype), value)
+        out = self.backend.empty(shape, x.dtype)
+        if out.nbytes < _SMALL:
+            self.backend.fill(out, value)
+        else:  # each element is written once: in front of and behind the middle, axis by axis
+            for axis, middle in enumerate(self.middle):
+                for side in (slice(0, middle.start), slice(middle.stop, shape[axis])):
+                    if side.stop > side.start:
+                        self.backend.fill(out[(*self.middle[:axis], side)], value)
         self.backend.copy(x, out=out[(*self.middle, ...)])
         return out
 
@@ -55,6 +67,9 @@ class Pad(Operation):
 
 def tile(x: Tensor, repetitions: Sequence[int] | int, /) -> Tensor:
     """The tensor repeated as a block along each axis; missing numbers or axes are ones, put in front.
+
+    Special cases:
+        the gradients of copies are added up.
 
     >>> import autograd as ag
     >>> ag.tile(ag.tensor([1, 2]), (2, 2))
@@ -72,6 +87,9 @@ def tile(x: Tensor, repetitions: Sequence[int] | int, /) -> Tensor:
 
 def repeat(x: Tensor, repeats: int | Sequence[int] | Tensor, /, *, axis: int | None = None) -> Tensor:
     """Each element (each slice along `axis`) repeated in place; without an axis those of the flattened tensor.
+
+    Special cases:
+        the gradients of copies are added up.
 
     Args:
         repeats: how often: one number for all, or one for each slice, as a tensor or a sequence.
@@ -190,6 +208,9 @@ def rot90(x: Tensor, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
 
 def pad(x: Tensor, pad_width: Any, mode: str = "constant", *, constant_values: float = 0) -> Tensor:
     """The tensor made larger on every side, as NumPy's `pad`.
+
+    Special cases:
+        the gradients of copies are added up.
 
     Args:
         pad_width: how many elements before and behind: one number, a pair for all axes, a pair for each axis, or a dict

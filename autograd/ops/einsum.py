@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, NamedTuple
 
 from autograd.dtypes import result_type
@@ -45,14 +46,20 @@ class Plan(NamedTuple):
     last: tuple[Call, ...]
 
 
-def einsum(subscripts: str, *operands: Tensor) -> Tensor:
+def einsum(subscripts: str | Tensor, *operands: Any) -> Tensor:
     """Sums of products of elements, by the names of axes.
+
+    Special cases:
+        a letter twice in one operand takes its diagonal.
 
     Args:
         subscripts: a letter per axis of each operand, operands separated by commas, and after "->" the letters of the
             result; without "->" the result has the letters that occur once, in alphabetical order. "..." stands for any
             further axes, which broadcast. A letter twice in one operand takes its diagonal.
         operands: tensors of numbers; axes of size 1 broadcast against others of the same letter.
+
+    As in NumPy each operand may be followed by the list of its axes instead, and the last one by the list of the result's:
+    einsum(a, [0, 1], b, [1, 2], [0, 2]), with the numbers 0 to 51 for letters and Ellipsis for "...".
 
     Returns:
         a new tensor; of one operand without sums a view, as in NumPy.
@@ -65,9 +72,11 @@ def einsum(subscripts: str, *operands: Tensor) -> Tensor:
     (2, 4)
     >>> ag.einsum("ii", ag.eye(3))
     tensor(3., dtype=float32)
+    >>> ag.einsum(ag.ones((2, 3)), [0, 1], ag.ones((3, 4)), [1, 2], [2, 0]).shape
+    (4, 2)
     """
     if not isinstance(subscripts, str):
-        raise TypeError(f"einsum: the subscripts must be text such as 'ij,jk->ik', got {type(subscripts).__name__}")
+        subscripts, operands = _written_out((subscripts, *operands))
     tensors = [asarray(o) for o in operands]
     if not tensors:
         raise ValueError("einsum: needs at least one operand")
@@ -210,6 +219,28 @@ def _sizes(subscripts: str, inputs: tuple[Labels, ...], shapes: tuple[tuple[int,
             if len(own) > 1:
                 raise ValueError(f"einsum: {label!r} is twice in an operand of shape {shape}, with sizes {sorted(own)}")
     return sizes
+
+
+def _written_out(arguments: tuple) -> tuple[str, tuple]:
+    """The subscripts as text, and the operands, from operands and lists of numbers in turns."""
+    count = len(arguments) // 2
+    lists = [*arguments[1 : 2 * count : 2], *arguments[2 * count :]]
+    if not count or not all(isinstance(labels, (list, tuple)) for labels in lists):
+        raise TypeError(
+            "einsum: the subscripts must be text such as 'ij,jk->ik', or lists of numbers, one behind each operand and one "
+            f"for the result; got {type(arguments[0]).__name__} first"
+        )
+    terms = ["".join(map(_letter, labels)) for labels in lists]
+    return ",".join(terms[:count]) + ("->" + terms[count] if len(terms) > count else ""), arguments[: 2 * count : 2]
+
+
+def _letter(label: Any) -> str:
+    """The letter for a number: their orders agree."""
+    if label is Ellipsis:
+        return "..."
+    if isinstance(label, bool) or not hasattr(label, "__index__") or not 0 <= label.__index__() < 52:
+        raise ValueError(f"einsum: an axis in a list is named by a number from 0 to 51 or Ellipsis, got {label!r}")
+    return (ascii_uppercase + ascii_lowercase)[label.__index__()]
 
 
 def _parsed(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[tuple[Labels, ...], Labels]:

@@ -109,6 +109,11 @@ def matmul(a: Tensor, b: Tensor, /) -> Tensor:
     return complex_numbers.matmul(a, b) if a.dtype.kind == "c" else MatMul.apply(a, b)
 
 
+def adjoint(x: Tensor) -> Tensor:
+    """The conjugate transposes of matrices; of real ones the transposes, which are views."""
+    return matrix_transpose(complex_numbers.conj(x))
+
+
 def _same(a: object, b: object, name: str) -> tuple[Tensor, Tensor]:
     from autograd.ops.creation import asarray
 
@@ -156,4 +161,3 @@ def outer(a: Tensor, b: Tensor, /) -> Tensor:
     if a.ndim != 1 or b.ndim != 1:
         raise ValueError(f"outer: needs two vectors, got shapes {a.shape} and {b.shape}")
     return expand_dims(a, 1) * expand_dims(b, 0)
-

@@ -22,6 +22,7 @@ from autograd.ops import (
     selection,
     shape,
     sorting,
+    windows,
 )
 from autograd.ops import elementwise as ew
 from autograd.ops.elementwise import OPERATIONS, Elementwise, short_form
@@ -243,6 +244,7 @@ def _bind_functions() -> None:
         conversion.tolist, conversion.to, linalg.matmul, linalg.dot, nn_ops.softmax, nn_ops.log_softmax, clip,
         selection.gather, selection.index_add, selection.index_select, selection.masked_fill, selection.masked_select,
         diagonal.diagonal, diagonal.trace, searching.nonzero, selection.scatter_add, selection.take,
+        windows.unfold,
     ):  # fmt: skip
         setattr(Tensor, function.__name__, function)
     for name, value in _OTHERS.items():

@@ -196,7 +196,10 @@ class CrossEntropyBackward(Operation):
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along an axis; a row of -inf alone (nothing to attend to) gives zeros.
+    """exp(x) / sum(exp(x)) along an axis.
+
+    Special cases:
+        no overflow; a row of -infinity alone (nothing to attend to) gives zeros.
 
     >>> import autograd as ag
     >>> ag.softmax(ag.zeros(4))
@@ -206,7 +209,11 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """x - log(sum(exp(x))) along an axis, without overflow."""
+    """x - log(sum(exp(x))) along an axis.
+
+    Special cases:
+        no overflow.
+    """
     return LogSoftmax.apply(_floats(x, "log_softmax"), axis=normalize_axis(axis, x.ndim, "log_softmax"))
 
 
@@ -255,7 +262,11 @@ def cross_entropy(
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Each element zeroed with probability p, the others scaled by 1 / (1 - p), while training; otherwise x itself."""
+    """Each element zeroed with probability p, the others scaled by 1 / (1 - p), while training; otherwise x itself.
+
+    Special cases:
+        p = 1 gives zeros.
+    """
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout: the probability must lie between 0 and 1, got {p}")
     if not training or p == 0.0:

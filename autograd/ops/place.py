@@ -195,7 +195,8 @@ def _indices_of(part: Tensor | np.ndarray, axis: int, x: Tensor, name: str) -> l
         home = backend_for("cpu")
     else:
         masked = x.shape[axis : axis + part.ndim]
-        if part.shape != masked:
+        # A size of 0 fits any axis, as in NumPy and the Array API: nothing is taken there.
+        if any(size not in (0, whole) for size, whole in zip(part.shape, masked, strict=True)):
             raise IndexError(
                 f"{name}: a mask of shape {part.shape} does not fit axes {axis} to {axis + part.ndim - 1} of a tensor of "
                 f"shape {x.shape}, which have sizes {masked}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.ops.base import normalize_axis
+from autograd.ops.complex_numbers import conj
 from autograd.ops.creation import asarray, eye
 from autograd.ops.linalg import _same, matmul
 from autograd.ops.reduce import sum
@@ -22,7 +23,7 @@ def sum_keeping_dtype(x: Tensor, axis: Any) -> Tensor:
 
 
 def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
-    """The inner products of vectors along an axis, the other dimensions broadcast.
+    """The inner products of vectors along an axis, the other dimensions broadcast; the first vector's complex conjugate counts.
 
     >>> import autograd as ag
     >>> ag.vecdot(ag.tensor([[1.0, 2.0], [3.0, 4.0]]), ag.tensor([1.0, 1.0]))
@@ -36,7 +37,7 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     place = normalize_axis(axis, len(shape), "vecdot") - len(shape)  # counted from the end: the same axis of both
     if min(a.ndim, b.ndim) < -place or a.shape[place] != b.shape[place]:
         raise ValueError(f"vecdot: shapes {a.shape} and {b.shape} have different sizes at axis {axis}")
-    return sum_keeping_dtype(a * b, place)
+    return sum_keeping_dtype(conj(a) * b, place)
 
 
 def tensordot(x1: Tensor, x2: Tensor, /, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Tensor:
@@ -113,7 +114,11 @@ def cross(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
 
 
 def matrix_power(x: Tensor, n: int, /) -> Tensor:
-    """Square matrices multiplied by themselves n times; the inverses' powers for negative n, the identity for 0."""
+    """Square matrices multiplied by themselves n times; the inverses' powers for negative n, the identity for 0.
+
+    Special cases:
+        negative powers of a singular matrix raise.
+    """
     from autograd.ops.lapack import inv
 
     x = asarray(x)

@@ -37,7 +37,7 @@ def _wrapped(x: Tensor, index: Tensor, axis: int, negative: bool = True) -> Any:
     return data if index.device == x.device else backend_for(x.device).from_numpy(data)
 
 
-def _along(x: Tensor, index: Tensor, axis: int, negative: bool = True) -> list[Any]:
+def along(x: Tensor, index: Tensor, axis: int, negative: bool = True) -> list[Any]:
     """Index arrays for every axis of x that go through an index of x's rank: everywhere its own place but on `axis`."""
     backend = backend_for(x.device)
     found = []
@@ -52,6 +52,9 @@ def _along(x: Tensor, index: Tensor, axis: int, negative: bool = True) -> list[A
 
 def take(x: Tensor, indices: Any, /, *, axis: int | None = None) -> Tensor:
     """The slices at the indices of one axis: `x[:, indices]` for axis 1.
+
+    Special cases:
+        repeated indices accumulate in the gradient.
 
     Args:
         indices: integers from -size to size - 1, of any shape, which takes the axis's place.
@@ -75,6 +78,9 @@ def take(x: Tensor, indices: Any, /, *, axis: int | None = None) -> Tensor:
 def take_along_axis(x: Tensor, indices: Any, /, *, axis: int = -1) -> Tensor:
     """For every position of `indices` the element of x there, but with that index along `axis`: what argsort and argmax give.
 
+    Special cases:
+        repeated indices accumulate in the gradient.
+
     Args:
         indices: integers, of x's rank; sizes but that of `axis` are x's, or 1 in either.
 
@@ -85,7 +91,7 @@ def take_along_axis(x: Tensor, indices: Any, /, *, axis: int = -1) -> Tensor:
             [4.]], dtype=float32)
     """
     x, index, place = _beside(x, indices, axis, "take_along_axis")
-    return Gather.apply(x, indices=tuple(_along(x, index, place)), start=0)
+    return Gather.apply(x, indices=tuple(along(x, index, place)), start=0)
 
 
 def _beside(x: Tensor, indices: Any, axis: int, name: str) -> tuple[Tensor, Tensor, int]:
@@ -110,7 +116,10 @@ def element_of_rows(x: Tensor, classes: Tensor) -> Tensor:
 
 
 def put_along_axis(x: Tensor, indices: Any, values: Any, /, axis: int) -> None:
-    """Overwrite, in x's own memory, the elements that `take_along_axis` would give; of equal places the last value counts.
+    """Overwrite, in x's own memory, the elements that `take_along_axis` would give.
+
+    Special cases:
+        of repeated places the last value counts, and has the gradient.
 
     Args:
         values: a number, or a tensor that broadcasts to the shape of `indices`.
@@ -120,7 +129,7 @@ def put_along_axis(x: Tensor, indices: Any, values: Any, /, axis: int) -> None:
     stretched, index, place = _beside(x, indices, axis, "put_along_axis")
     if stretched is not x:
         raise ValueError(f"put_along_axis: indices of shape {index.shape} do not fit a tensor of shape {x.shape}")
-    where = Place((slice(None),) * x.ndim, tuple(_along(x, index, place)), tuple(range(x.ndim)))
+    where = Place((slice(None),) * x.ndim, tuple(along(x, index, place)), tuple(range(x.ndim)))
     put_at(x, where, _values_for(x, values))
 
 
@@ -139,17 +148,23 @@ def _fitting(x: Tensor, dim: int, index: Any, name: str) -> tuple[Tensor, int]:
 def gather(x: Tensor, dim: int, index: Any) -> Tensor:
     """PyTorch's `gather`: the result has the shape of `index`, and element [i][j] is x[index[i][j]][j] for dim 0.
 
+    Special cases:
+        repeated indices accumulate in the gradient.
+
     >>> import autograd as ag
     >>> ag.gather(ag.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, ag.tensor([[0, 0], [1, 0]]))
     tensor([[1., 1.],
             [4., 3.]], dtype=float32)
     """
     given, place = _fitting(x, dim, index, "gather")
-    return Gather.apply(x, indices=tuple(_along(x, given, place)), start=0)
+    return Gather.apply(x, indices=tuple(along(x, given, place)), start=0)
 
 
 def scatter_add(x: Tensor, dim: int, index: Any, src: Tensor) -> Tensor:
-    """x with the elements of `src` added where `gather` with the same index would have taken them; equal places accumulate.
+    """x with the elements of `src` added where `gather` with the same index would have taken them.
+
+    Special cases:
+        repeated indices accumulate, in the same order every time.
 
     Args:
         index: integers, of x's rank, no larger than src anywhere, and than x everywhere but on `dim`.
@@ -164,7 +179,7 @@ def scatter_add(x: Tensor, dim: int, index: Any, src: Tensor) -> Tensor:
         raise ValueError(f"scatter_add: the source of shape {src.shape} is smaller than the index of shape {given.shape}")
     if src.shape != given.shape:
         src = getitem(src, tuple(slice(0, size) for size in given.shape))
-    return x + AddAt.apply(src, indices=tuple(_along(x, given, place)), shape=x.shape, start=0)
+    return x + AddAt.apply(src, indices=tuple(along(x, given, place)), shape=x.shape, start=0)
 
 
 def _check_source(x: Tensor, src: Any, name: str) -> None:
@@ -174,7 +189,10 @@ def _check_source(x: Tensor, src: Any, name: str) -> None:
 
 
 def index_add(x: Tensor, dim: int, index: Any, source: Tensor, *, alpha: float = 1) -> Tensor:
-    """x with `alpha` times the slices of `source` added to x's slices at the indices of one axis; equal ones accumulate.
+    """x with `alpha` times the slices of `source` added to x's slices at the indices of one axis.
+
+    Special cases:
+        repeated indices accumulate, in the same order every time.
 
     Args:
         index: integers, (n,); source: x's shape, with n in place of the size of `dim`.
@@ -197,6 +215,9 @@ def masked_select(x: Tensor, mask: Tensor) -> Tensor:
 
     On CUDA this waits for the device: the size of the result depends on the mask.
 
+    Special cases:
+        the gradient is 0 where nothing was selected.
+
     >>> import autograd as ag
     >>> x = ag.tensor([1.0, -2.0, 3.0])
     >>> ag.masked_select(x, x > 0)
@@ -212,6 +233,9 @@ def masked_select(x: Tensor, mask: Tensor) -> Tensor:
 
 def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     """x with `value`, a number or a 0-d tensor, where the mask is True; x and the mask are broadcast.
+
+    Special cases:
+        the gradient is 0 where x was replaced, also if that was NaN.
 
     >>> import autograd as ag
     >>> ag.masked_fill(ag.zeros(3), ag.tensor([True, False, True]), -1.0)
@@ -266,5 +290,9 @@ def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
 
 
 def index_select(x: Tensor, dim: int, index: Sequence[int] | Tensor) -> Tensor:
-    """PyTorch's name for `take` with an axis."""
+    """PyTorch's name for `take` with an axis.
+
+    Special cases:
+        repeated indices accumulate in the gradient.
+    """
     return take(x, index, axis=dim)

@@ -15,10 +15,8 @@ class SeveralResults(Operation):
 
     `rule(self, *grads)` gets one upstream gradient per result, None for results that nothing depends on. It is
     written with `self.operand(0)` (kept where `saves` says so) and `self.results()`, which are all kept.
-    `constant`: the places of results without a gradient.
     """
 
-    constant: tuple[int, ...] = ()
     explanation = "the derivative rule of {node.name} on the gradients of its results"
 
     @classmethod
@@ -44,7 +42,8 @@ class SeveralResults(Operation):
         return outputs
 
     def _has_gradient(self, place: int, layout: Any) -> bool:
-        return layout.dtype.kind in "fc" and place not in self.constant
+        """Whether a result can be differentiated."""
+        return layout.dtype.kind in "fc"
 
     def results(self) -> tuple[Tensor, ...]:
         """The results, unless they were changed since."""

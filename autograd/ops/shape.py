@@ -17,6 +17,7 @@ from kernels.layout import broadcast_shapes
 
 class Reshape(Operation):
     is_view = True
+    takes_complex = "itself"
 
     def forward(self, x, shape):
         self.before = x.shape
@@ -38,6 +39,7 @@ class CopyReshape(Reshape):
 
 class PermuteDims(Operation):
     is_view = True
+    takes_complex = "itself"
 
     def forward(self, x, axes):
         self.axes = axes
@@ -52,6 +54,7 @@ class PermuteDims(Operation):
 
 class BroadcastTo(Operation):
     is_view = True
+    takes_complex = "itself"
 
     def forward(self, x, shape):
         return self.backend.broadcast(x, shape)
@@ -61,15 +64,12 @@ class BroadcastTo(Operation):
 
 
 class Concat(Operation):
+    takes_complex = "itself"
+
     def forward(self, *arrays, axis):
         self.axis = axis
         self.sizes = [a.shape[axis] for a in arrays]
-        shape = list(arrays[0].shape)
-        shape[axis] = sum(self.sizes)
-        out = self.backend.empty(tuple(shape), arrays[0].dtype)
-        for array, part in zip(arrays, _slices(axis, self.sizes), strict=True):
-            self.backend.copy(array, out=out[part])
-        return out
+        return self.backend.concat(arrays, axis)
 
     def backward(self, grad):
         parts = _slices(self.axis, self.sizes)
@@ -78,10 +78,12 @@ class Concat(Operation):
 
 class Flip(Operation):
     is_view = True
+    takes_complex = "itself"
 
     def forward(self, x, axes):
         self.axes = axes
-        return x[tuple(slice(None, None, -1) if a in axes else slice(None) for a in range(x.ndim))]
+        # With an Ellipsis the view of a 0-d array is an array too, and no NumPy scalar, which has no memory to hand to kernels.
+        return x[(..., *(slice(None, None, -1) if a in axes else slice(None) for a in range(x.ndim)))]
 
     def backward(self, grad):
         return flip(grad, axis=self.axes)
@@ -228,7 +230,11 @@ def ravel(x: Tensor) -> Tensor:
 
 
 def broadcast_to(x: Tensor, /, shape: Any, *sizes: int) -> Tensor:
-    """The tensor stretched to a shape, without copying: stretched elements are the same memory."""
+    """The tensor stretched to a shape, without copying: stretched elements are the same memory.
+
+    Special cases:
+        the gradients of copies are added up.
+    """
     wanted = _given(shape, sizes)
     if broadcast_shapes("broadcast_to", x.shape, wanted) != wanted:
         raise ValueError(f"broadcast_to: a tensor of shape {x.shape} cannot be stretched to {wanted}")
@@ -262,8 +268,8 @@ def concat(tensors: Sequence[Tensor], /, axis: int | None = 0) -> Tensor:
     if axis is None:
         parts, axis = [ravel(p) for p in parts], 0
     place = normalize_axis(axis, parts[0].ndim, "concat")
-    expected = parts[0].shape[:place] + parts[0].shape[place + 1 :]
-    if any(p.shape[:place] + p.shape[place + 1 :] != expected or p.ndim != parts[0].ndim for p in parts):
+    shapes = {p._layout.shape for p in parts}
+    if len({(len(s), s[:place], s[place + 1 :]) for s in shapes}) > 1:
         listed = ", ".join(str(p.shape) for p in parts)
         raise ValueError(f"concat: shapes {listed} must agree in every axis but {axis}")
     return Concat.apply(*parts, axis=place)
@@ -290,6 +296,8 @@ def _same_dtype(tensors: Sequence[Any], name: str) -> list[Tensor]:
     parts = [asarray(t) for t in tensors]
     if not parts:
         raise ValueError(f"{name}: needs at least one tensor")
+    if len({p._layout.dtype for p in parts}) == 1:
+        return parts
     dtype = result_type(*parts)
     return [p if p.dtype == dtype else p.astype(dtype) for p in parts]
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from autograd.ops.base import Operation, normalize_axis
-from autograd.ops.index import getitem
+from autograd.ops.index import Gather
+from autograd.ops.selection import along
 from autograd.tensor import Tensor, wrap
 from kernels import backend_for
 
@@ -50,9 +51,11 @@ def permuted(x: Tensor, places: Any, axis: int) -> Tensor:
 
 
 def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """The elements along an axis in order; equal ones stay in their order, whatever `stable` says.
+    """The elements along an axis in order, stable whatever `stable` says.
 
-    NaN counts as larger than every number. The gradient of each result goes to the element it was.
+    Special cases:
+        NaN counts as larger than every number; equal elements stay in their order, so the gradient of each result goes to
+        the very element it was.
 
     Raises:
         IndexError: the axis is outside the rank; a 0-d tensor has none.
@@ -67,6 +70,9 @@ def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool
 def argsort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The indices, int64, that put the elements along an axis in order; see `sort`.
 
+    Special cases:
+        NaN counts as larger than every number; equal elements stay in their order.
+
     >>> import autograd as ag
     >>> ag.argsort(ag.tensor([3.0, 1.0, 2.0]), descending=True)
     tensor([0, 2, 1], dtype=int64)
@@ -75,10 +81,11 @@ def argsort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: b
     return wrap(backend_for(x.device).argsort(x._data, place, bool(descending)))
 
 
-def topk(x: Tensor, k: int, /, *, axis: int = -1, largest: bool = True) -> TopK:
-    """The k largest (or smallest) elements along an axis, in order, and their indices; of equal ones the first.
+def topk(x: Tensor, k: int, /, *, axis: int = -1, largest: bool = True, sorted: bool = True) -> TopK:
+    """The k largest (or smallest) elements along an axis, and their indices; where not `sorted`, as they stand in x.
 
-    NaN counts as larger than every number. The gradient of each value goes to the element at its index.
+    Special cases:
+        NaN counts as larger than every number; of equal elements the first, and it has the gradient.
 
     Raises:
         ValueError: the axis has fewer than k elements.
@@ -93,10 +100,8 @@ def topk(x: Tensor, k: int, /, *, axis: int = -1, largest: bool = True) -> TopK:
     count = k.__index__()
     if not 0 <= count <= x.shape[place]:
         raise ValueError(f"topk: k must be from 0 to {x.shape[place]}, the size of axis {axis}, got {count}")
+    values, places = backend_for(x.device).topk(x._data, count, place, bool(largest), bool(sorted))
+    indices = wrap(places)
     if x._edge is None:
-        values, places = backend_for(x.device).topk(x._data, count, place, bool(largest))
-        return TopK(wrap(values), wrap(places))
-    order = argsort(x.detach(), axis=place, descending=largest)
-    key = (slice(None),) * place + (slice(0, count),)
-    values = getitem(permuted(x, order._data, place), key)
-    return TopK(values, getitem(order, key))
+        return TopK(wrap(values), indices)
+    return TopK(Gather.apply(x, indices=tuple(along(x, indices, place)), start=0, unique=True), indices)

@@ -21,9 +21,10 @@ _METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
 def median(x: Tensor, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The middle element over axes (all, if None), the mean of both middle ones of an even number; NaN if there is one.
+    """The middle element over axes (all, if None), the mean of both middle ones of an even number.
 
-    The gradient goes to the elements in the middle.
+    Special cases:
+        NaN if there is one; the gradient goes to the elements in the middle.
 
     >>> import autograd as ag
     >>> ag.median(ag.tensor([3.0, 1.0, 2.0, 10.0]))
@@ -35,7 +36,10 @@ def median(x: Tensor, /, *, axis: Any = None, keepdims: bool = False) -> Tensor:
 def quantile(
     x: Tensor, q: float | Sequence[float] | Tensor, /, *, axis: Any = None, keepdims: bool = False, method: str = "linear"
 ) -> Tensor:
-    """What the fraction `q` of the elements over axes (all, if None) does not exceed; NaN if one is NaN.
+    """What the fraction `q` of the elements over axes (all, if None) does not exceed.
+
+    Special cases:
+        NaN if one element is NaN; the gradient goes to the elements on both sides.
 
     Args:
         q: a number from 0 to 1, or a sequence of them: the results are stacked along a new first axis then.
@@ -93,8 +97,11 @@ def histogram(
 ) -> tuple[Tensor, Tensor]:
     """How many elements lie in each bin, and the bins' edges: int64, or sums of the weights, which have gradients.
 
-    A bin holds what is at least its lower edge and less than its upper one; the last one its upper edge too. What lies
-    outside, NaN included, is not counted.
+    A bin holds what is at least its lower edge and less than its upper one.
+
+    Special cases:
+        the last bin has its upper edge too; what lies outside, NaN included, is not counted; the gradient goes to the
+        weights.
 
     Args:
         bins: their number, or their edges in ascending order.

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from bench.suite import Case
 
-FAMILIES = ("overhead", "elementwise", "reduce", "rows", "matmul")
+FAMILIES = ("overhead", "elementwise", "reduce", "rows", "sorting", "indexing", "moving", "matmul")
 
 
 def cases_of(family: str) -> list[Case]:

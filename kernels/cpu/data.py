@@ -10,10 +10,13 @@ import numpy as np
 from kernels import formulas, memory
 from kernels.cpu.elementwise import apply
 from kernels.cpu.transposing import mover
-from kernels.layout import layout_of
+from kernels.layout import Layout, broadcast_shapes, layout_of
 from kernels.pairs import complex_of, copy_parts
 
 _here = sys.modules[__name__]
+_KEPT = 1 << 12
+_ordinary: dict[Layout, tuple] = {}  # what `copy` has worked out for arrays that come again
+memory.on_change(_ordinary.clear)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -29,15 +32,28 @@ def fill(array: np.ndarray, value: complex) -> np.ndarray:
 
 def copy(array: np.ndarray, dtype: Any = None, out: np.ndarray | None = None) -> np.ndarray:
     """A C-ordered copy, converted to `dtype` where that is given; or the elements written into `out`, broadcast."""
+    if out is None and (dtype is None or dtype is array.dtype):
+        known = _ordinary.get(layout_of(array))
+        if known is not None and array.flags.aligned:
+            make, shape, dtype, move = known
+            made = make(shape, dtype)
+            move(array, made)
+            return made
     dtype = out.dtype if out is not None else np.dtype(dtype) if dtype is not None else array.dtype.newbyteorder("=")
     fresh = out is None
     if out is None:
         out = memory.empty(array.shape, dtype)
     elif array.shape != out.shape:
+        if broadcast_shapes("copy", array.shape, out.shape) != out.shape:
+            raise ValueError(f"copy: an array of shape {array.shape} cannot be stretched to {out.shape}, the shape of out")
         array = broadcast(array, out.shape)
     move = mover(layout_of(array), layout_of(out)) if array.dtype == dtype and array.flags.aligned else None
     if move is not None and (fresh or _may_be_written(array, out)):
         move(array, out)
+        if fresh:
+            if len(_ordinary) >= _KEPT:
+                _ordinary.clear()
+            _ordinary[layout_of(array)] = (memory.maker(out.shape, dtype), out.shape, dtype, move)
     elif dtype.kind == "c" or array.dtype.kind == "c":
         copy_parts(_here, array, out)
     else:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kernels import index as neutral
 from kernels import memory
-from kernels.cpu.data import broadcast, copy
+from kernels.cpu.data import broadcast, copy, from_pairs, pairs
 from kernels.cpu.elementwise import apply  # noqa: F401  (kernels.index calls apply, broadcast and copy of this module)
 from kernels.cpu.index_kernels import add_in_order, gather_rows, put_rows, sort_places, sum_segments, true_places, wrap_index
 from kernels.cpu.reduce import count_nonzero
@@ -52,6 +52,8 @@ def gather(x: np.ndarray, indices: Sequence[np.ndarray], start: int = 0) -> np.n
            [3., 4.]])
     """
     neutral.check_indices("gather", x.shape, indices, start)
+    if neutral.is_wide(x.dtype):
+        return from_pairs(gather(pairs(x), indices, start))
     out = memory.empty(neutral.result_shape(x.shape, indices, start), x.dtype)
     if out.size:
         x, rows, places = neutral.walked(_here, x, indices, start)
@@ -75,6 +77,8 @@ def put(
     shape = neutral.result_shape(x.shape, indices, start)
     if not prod(shape):
         return
+    if neutral.is_wide(x.dtype):
+        return put(pairs(x), indices, pairs(values), start, unique)
     target, rows, places = neutral.walked(_here, x, indices, start)
     values, value_step = one_or_all(values, shape)
     bits = neutral.bits_of(x.dtype)
@@ -107,6 +111,8 @@ def scatter_add(values: np.ndarray, indices: Sequence[np.ndarray], shape: tuple[
     array([4., 0., 2.])
     """
     neutral.check_indices("scatter_add", shape, indices, start)
+    if values.dtype.kind == "c":
+        return from_pairs(scatter_add(pairs(values), indices, (*shape, 2), start))
     if values.dtype.kind not in "iuf":
         raise TypeError(f"scatter_add: adds numbers, got {values.dtype}")
     out = memory.empty(shape, values.dtype)
@@ -132,12 +138,12 @@ def scatter_add(values: np.ndarray, indices: Sequence[np.ndarray], shape: tuple[
 def _add_in_order(values: np.ndarray, places: np.ndarray, out: np.ndarray, size: int, inner: int) -> np.ndarray:
     """One value after the other, float32 in an array of float64: less walking about in memory than sorting first."""
     total = out if values.dtype.kind != "f" or values.dtype.itemsize == 8 else memory.empty(out.shape, np.dtype(np.float64))
-    total.fill(0)
     outer = out.size // (size * inner)
     add_in_order[values.dtype, total.dtype](
-        outer, np.ascontiguousarray(values), places, total, places.size, size, inner, work=places.size * (inner + 4)
-    )
-    return out if total is out else copy(total, out.dtype)
+        outer, np.ascontiguousarray(values), places, total, out, places.size, size, inner, int(total is not out),
+        work=places.size * (inner + 4) + 2 * size * inner,
+    )  # fmt: skip
+    return out
 
 
 def nonzero(mask: np.ndarray) -> list[Any]:
@@ -145,8 +151,10 @@ def nonzero(mask: np.ndarray) -> list[Any]:
     if mask.dtype != np.bool_:
         raise TypeError(f"nonzero: takes a bool array, got {mask.dtype}")
     found = int(count_nonzero(mask))
-    places = memory.empty((found + 1,), neutral.INT64)
+    places = memory.empty((found + 8,), neutral.INT64)
     if found:
-        flat = np.ascontiguousarray(mask).reshape(-1)
-        true_places[()].start(0, flat.size, flat.view(np.uint8), places)
+        flat = np.ascontiguousarray(mask).reshape(-1).view(np.uint8)
+        whole = 0 if flat.ctypes.data % 8 else flat.size // 8 * 8
+        words = flat[:whole].view(np.uint64)
+        true_places[()].start(0, flat.size, flat, words, places, whole)
     return neutral.unravelled(_here, places[:found], mask.shape)

@@ -22,21 +22,28 @@ def gather_rows(
 ):  # fmt: skip
     o = low // count
     b = low - o * count
-    for item in range(low, high):
-        start = o * outer_stride + places[b] * step
-        to = item * inner
+    item = low
+    while item < high:
+        run = min(count - b, high - item)
+        start = o * outer_stride
         if inner == 1:
-            out[to] = x[start]
+            for k in range(run):
+                out[item + k] = x[start + places[b + k] * step]
         elif inner_stride == 1:
-            for i in range(inner):
-                out[to + i] = x[start + i]
+            for k in range(run):
+                at = start + places[b + k] * step
+                to = (item + k) * inner
+                for i in range(inner):
+                    out[to + i] = x[at + i]
         else:
-            for i in range(inner):
-                out[to + i] = x[start + i * inner_stride]
-        b += 1
-        if b == count:
-            b = 0
-            o += 1
+            for k in range(run):
+                at = start + places[b + k] * step
+                to = (item + k) * inner
+                for i in range(inner):
+                    out[to + i] = x[at + i * inner_stride]
+        item += run
+        b = 0
+        o += 1
 
 
 @kernel
@@ -104,24 +111,46 @@ def sum_segments(
 
 @kernel
 def add_in_order(
-    low: "int64", high: "int64", values: "T*", places: "int64*", out: "A*", count: "int64", size: "int64", inner: "int64"
-):
-    """out[o, places[b], i] += values[o, b, i], one b after the other."""
+    low: "int64", high: "int64", values: "T*", places: "int64*", total: "A*", out: "T*", count: "int64", size: "int64",
+    inner: "int64", is_apart: "int64",
+):  # fmt: skip
+    """out[o, d, i] is the sum of values[o, b, i] whose place is d, one b after the other; `total` is `out` unless apart."""
     for o in range(low, high):
+        begin = o * size * inner
+        end = begin + size * inner
+        for i in range(begin, end):
+            total[i] = A(0)
         for b in range(count):
             at = (o * count + b) * inner
-            to = (o * size + places[b]) * inner
+            to = begin + places[b] * inner
             if inner == 1:
-                out[to] += A(values[at])
+                total[to] += A(values[at])
             else:
                 for i in range(inner):
-                    out[to + i] += A(values[at + i])
+                    total[to + i] += A(values[at + i])
+        if is_apart:
+            for i in range(begin, end):
+                out[i] = T(total[i])
 
 
 @kernel
-def true_places(low: "int64", high: "int64", mask: "uint8*", out: "int64*"):
-    """Without branches, which a mask would mislead: out has room for one more than there are."""
+def true_places(low: "int64", high: "int64", mask: "uint8*", words: "uint64*", out: "int64*", whole: "int64"):
+    """`whole` of the mask's bytes can be read eight at a time. `out` has room for eight more than there are.
+
+    Eight that are not set, or all set, cost one step; others cost no branch, which a mask would mislead.
+    """
     found = 0
-    for k in range(low, high):
+    for w in range(whole // 8):
+        word = words[w]
+        k = w * 8
+        if word == uint64(0x0101010101010101):
+            for i in range(8):
+                out[found + i] = k + i
+            found += 8
+        elif word != uint64(0):
+            for i in range(8):
+                out[found] = k + i
+                found += 1 if mask[k + i] != 0 else 0
+    for k in range(whole, high):
         out[found] = k
         found += 1 if mask[k] != 0 else 0

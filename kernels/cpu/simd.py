@@ -45,7 +45,7 @@ if JIT_DISABLED:
         out, out_at, out_row, accumulate, bias, bias_at, add_bias
     ):  # fmt: skip
         """out[i, j] = sum over k of a[i, k] * b[k, j]; see the intrinsic of this name."""
-        number = out.scalar
+        number = bias.scalar  # out may be scratch memory, a list
         for i in range(rows if HEIGHTS else rows // HEIGHT * HEIGHT):
             for j in range(columns):
                 total = number(bias[bias_at + j]) if add_bias else number(0)

@@ -1,50 +1,64 @@
 """The loops of sorting: rows of whole numbers that are ordered as the elements are, and where each came from.
 
 Every element becomes an unsigned number of the same size (its key): the sign bit of signed integers is turned over, of
-negative floats all bits; both zeros get one key, and every NaN the largest. Short rows are sorted by insertion, long ones
-by counting byte after byte, from the lowest: both leave equal keys in their order.
+negative floats all bits; both zeros get one key, and every NaN the largest. A short row is sorted by counting, for each
+element, how many go before it, which is one comparison of whole vectors; a long one by counting byte after byte, from the
+lowest. Both leave equal keys in their order.
 """
 
-# ruff: noqa: F821  (T, scratch are names of the generated module)
+from kernels.cpu.compiler import inlined
 
-# kind: 0 unsigned, 1 signed, 2 float. sign: the sign bit. infinity: the bits of infinity. flip: all bits for a descending
-# order, otherwise 0.
+# ruff: noqa: F821  (T, scratch, select and key_of are names of the generated module)
+
+# How bits become a key is said by `rules`, numbers of the elements' type: see `kernels.cpu.sorting.key_rules`.
+
+
+@inlined
+def key_of(bits, sign, positive, negative, magnitude, infinity, minus_zero, flip):
+    turned = select((bits & sign) == T(0), T(bits ^ positive), T(bits ^ negative))
+    turned = select(bits == minus_zero, sign, turned)
+    turned = select(T(bits & magnitude) > infinity, T(~T(0)), turned)
+    return T(turned ^ flip)
+
+
+@inlined
+def rank_places(keys, at, length, order, to):
+    """Where each of at most 128 keys goes: behind all that are smaller, and behind equal ones before it."""
+    padded = scratch(T, 128)
+    before = scratch(T, 64)
+    whole = (length + 63) // 64 * 64
+    for i in range(length):
+        padded[i] = T(keys[at + i])
+    for i in range(length, whole):
+        padded[i] = T(~T(0))
+    for block in range(0, whole, 64):
+        for j in range(64):
+            before[j] = T(0)
+        for i in range(length):
+            key = T(padded[i])
+            number = T(i)
+            for j in range(64):
+                other = T(padded[block + j])
+                before[j] += T((key < other) | ((key == other) & (number < T(block + j))))
+        for j in range(block, min(block + 64, length)):
+            order[to + int64(before[j - block])] = j
 
 
 def sort_rows(
     low: "int64", high: "int64", x: "T*", keys: "T*", spare: "T*", order: "int64*", spare_order: "int64*",
-    length: "int64", digits: "int64", kind: "int64", sign: "T", infinity: "T", flip: "T",
+    length: "int64", digits: "int64", sign: "T", positive: "T", negative: "T", magnitude: "T", infinity: "T",
+    minus_zero: "T", flip: "T",
 ):  # fmt: skip
     counts = scratch(int64, 256)
     for row in range(low, high):
         at = row * length
         for j in range(length):
-            bits = T(x[at + j])
-            if kind == 1:
-                bits = T(bits ^ sign)
-            elif kind == 2:
-                size = T(bits & T(~sign))
-                if size > infinity:
-                    bits = T(~T(0))
-                elif size == T(0):
-                    bits = T(sign)
-                elif bits == size:
-                    bits = T(bits | sign)
-                else:
-                    bits = T(~bits)
-            keys[at + j] = T(bits ^ flip)
-            order[at + j] = j
-        if length <= 64:
-            for j in range(1, length):
-                key = T(keys[at + j])
-                k = j
-                while k > 0 and T(keys[at + k - 1]) > key:
-                    keys[at + k] = T(keys[at + k - 1])
-                    order[at + k] = int64(order[at + k - 1])
-                    k -= 1
-                keys[at + k] = key
-                order[at + k] = j
+            keys[at + j] = key_of(T(x[at + j]), sign, positive, negative, magnitude, infinity, minus_zero, flip)
+        if length <= 128:
+            rank_places(keys, at, length, order, at)
         else:
+            for j in range(length):
+                order[at + j] = j
             from_keys, to_keys = keys, spare
             from_order, to_order = order, spare_order
             swapped = 0

@@ -14,13 +14,14 @@ from .places import LocalArray, SharedArray, local_array
 
 INTERNAL.add(__file__)
 _ALL = 0xFFFFFFFF
+_getframe = sys._getframe
 
 
 def collective(resolve: Any, mask: Any, payload: Any, depth: int) -> Any:
     """Wait until all lanes of the mask are here; `depth` frames up is the kernel."""
     thread = current.thread
     mask = int(mask) & _ALL
-    thread.site = site_of(sys._getframe(depth))
+    thread.site = site_of(_getframe(depth))
     if not mask >> thread.lane & 1:
         raise SimulationError(f"{here(thread.site)}: lane {thread.lane} is not in its own mask {mask:#010x}")
     if current.switch is None:

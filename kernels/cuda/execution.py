@@ -2,8 +2,11 @@
 
 import linecache
 import sys
+from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
+
+import numpy as np
 
 
 class SimulationError(RuntimeError):
@@ -35,9 +38,11 @@ class Dimensions:
     __slots__ = ("x", "y", "z")
 
     def __init__(self, numbers: tuple[int, int, int]) -> None:
-        from numpy import int32
+        x, y, z = numbers
+        self.x, self.y, self.z = np.int32(x), np.int32(y), np.int32(z)
 
-        self.x, self.y, self.z = (int32(number) for number in numbers)
+
+_index_of = lru_cache(maxsize=4096)(Dimensions)  # the same few hundred positions at every launch
 
 
 class Thread:
@@ -55,7 +60,7 @@ class Thread:
     def __init__(self, number: int, position: tuple[int, int, int]) -> None:
         self.number, self.position = number, position
         self.warp, self.lane = divmod(number, 32)
-        self.index = Dimensions(position)
+        self.index = _index_of(position)
         self.switch: Any = None
         self.start()
 

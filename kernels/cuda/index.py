@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -17,14 +18,18 @@ import numpy as np
 from kernels import index as neutral
 from kernels.cuda import deferred
 from kernels.cuda.array import DeviceArray, empty
-from kernels.cuda.compiler import Kernel
-from kernels.cuda.data import broadcast, copy, fill
+from kernels.cuda.compiler import Kernel, Template
+from kernels.cuda.data import broadcast, copy, fill, from_pairs, pairs
 from kernels.cuda.elementwise import apply  # noqa: F401  (kernels.index calls apply, broadcast and copy of this module)
 from kernels.cuda.index_kernels import (
     CHUNK,
     count_true,
     gather_elements,
+    gather_vectors,
+    number_of_thread,
     put_elements,
+    put_vectors,
+    quotient,
     sum_segments,
     wrap_index,
     write_true,
@@ -77,14 +82,24 @@ def wrap_indices(
 def gather(x: DeviceArray, indices: Sequence[DeviceArray], start: int = 0) -> DeviceArray:
     """x[..., indices, ...]: the elements at checked indices of the axes from `start` on; in C order."""
     neutral.check_indices("gather", x.shape, indices, start)
+    if neutral.is_wide(x.dtype):
+        return from_pairs(gather(pairs(x), indices, start))
     out = empty(neutral.result_shape(x.shape, indices, start), x.dtype, x.device)
     if out.size:
         x, rows, places = neutral.walked(_here, x, indices, start)
         bits = neutral.bits_of(x.dtype)
-        gather_elements[bits](
-            _blocks(out.size), x.view(bits), places, out.view(bits), out.size, rows.count, rows.inner, rows.outer_stride,
-            rows.step, rows.inner_stride,
-        )  # fmt: skip
+        width = _vector_width(x, rows, start, len(indices))
+        if width:
+            total = out.size // width
+            _gather_vectors(width)[bits](
+                _blocks(total), x.view(bits), places, out.view(bits), total, rows.count, rows.inner // width, rows.outer_stride,
+                rows.step,
+            )  # fmt: skip
+        else:
+            gather_elements[bits](
+                _blocks(out.size), x.view(bits), places, out.view(bits), out.size, rows.count, rows.inner, rows.outer_stride,
+                rows.step, rows.inner_stride,
+            )  # fmt: skip
     return out
 
 
@@ -100,6 +115,8 @@ def put(
     shape = neutral.result_shape(x.shape, indices, start)
     if not prod(shape):
         return
+    if neutral.is_wide(x.dtype):
+        return put(pairs(x), indices, pairs(values), start, unique)
     target, rows, places = neutral.walked(_here, x, indices, start)
     value_step = 0 if values.size == 1 else 1
     if value_step:
@@ -111,12 +128,42 @@ def put(
         keys = neutral.places_of(_here, indices, neutral.steps_within(sizes))
         keys, order = sort_with_places(keys.reshape(-1))
     bits = neutral.bits_of(x.dtype)
-    put_elements.specialised(bits, SORTED=int(not unique))(
-        _blocks(prod(shape)), target.view(bits), places, values.view(bits), keys, order, prod(shape), rows.count, rows.inner,
-        rows.outer_stride, rows.step, rows.inner_stride, value_step,
-    )  # fmt: skip
+    width = _vector_width(target, rows, start, len(indices)) if value_step and not values.pointer % 16 else 0
+    given = target.view(bits), places, values.view(bits), keys, order
+    if width:
+        total = prod(shape) // width
+        _put_vectors(width).specialised(bits, SORTED=int(not unique), WIDTH=width)(
+            _blocks(total), *given, total, rows.count, rows.inner // width, rows.outer_stride, rows.step
+        )
+    else:
+        put_elements.specialised(bits, SORTED=int(not unique))(
+            _blocks(prod(shape)), *given, prod(shape), rows.count, rows.inner, rows.outer_stride, rows.step, rows.inner_stride,
+            value_step,
+        )  # fmt: skip
     if target is not x:
         copy(target, out=x)
+
+
+def _vector_width(x: DeviceArray, rows: neutral.Rows, start: int, indexed: int) -> int:
+    """How many elements 16 bytes hold where all rows are whole vectors of so many, 0 where they are not."""
+    width = 16 // x.dtype.itemsize
+    steps = (rows.inner, rows.outer_stride if rows.outer > 1 else 0, *layout_of(x).strides[start : start + indexed])
+    return 0 if rows.inner_stride != 1 or x.pointer % 16 or any(s % width for s in steps) else width
+
+
+@cache
+def _gather_vectors(width: int) -> Template:
+    return Template(gather_vectors, uses=_moving(width), constants={"WIDTH": width})
+
+
+@cache
+def _put_vectors(width: int) -> Template:
+    return Template(put_vectors, uses=_moving(width))
+
+
+def _moving(width: int) -> list[Callable | str]:
+    """What moves vectors of so many elements, and finds their place."""
+    return [quotient, number_of_thread, f"load_vector = load{width}\nstore_vector = store{width}"]
 
 
 def scatter_add(
@@ -128,6 +175,8 @@ def scatter_add(
     threads of one block in an order that depends on the indices alone; rounding errors are carried along.
     """
     neutral.check_indices("scatter_add", shape, indices, start)
+    if values.dtype.kind == "c":
+        return from_pairs(scatter_add(pairs(values), indices, (*shape, 2), start))
     if values.dtype.kind not in "iuf":
         raise TypeError(f"scatter_add: adds numbers, got {values.dtype}")
     out = empty(shape, values.dtype, values.device)
@@ -176,6 +225,10 @@ def _variants() -> list[Callable[[], Kernel]]:
     ]
     for kind in ("int8", "int64", "uint64"):
         made.append(lambda kind=kind: wrap_index[np.dtype(kind)])
+    for bits, width in (("u1", 16), ("u2", 8), ("u4", 4), ("u8", 2)):
+        made.append(lambda bits=bits, width=width: _gather_vectors(width)[np.dtype(bits)])
+        for s in (0, 1):
+            made.append(lambda b=bits, w=width, s=s: _put_vectors(w).specialised(np.dtype(b), SORTED=s, WIDTH=w))
     for bits in ("u1", "u4", "u8"):
         made.append(lambda bits=bits: gather_elements[np.dtype(bits)])
         made += [lambda bits=bits, s=s: put_elements.specialised(np.dtype(bits), SORTED=s) for s in (0, 1)]
@@ -187,4 +240,7 @@ def _variants() -> list[Callable[[], Kernel]]:
 
 
 VARIANTS = _variants()
-PROMISES: dict[str, tuple[str, ...]] = {}
+PROMISES: dict[str, tuple[str, ...]] = {
+    "gather_vectors[*": ("LDG.E.128", "STG.E.128"),
+    "put_vectors[*": ("LDG.E.128", "STG.E.128"),
+}

@@ -86,6 +86,41 @@ def put_elements(
             x[to] = values[((o * count + b) * inner + i) * value_step]
 
 
+# The same where rows are whole vectors of 16 bytes: `inner` and `total` count these, strides count elements. A vector has WIDTH
+# elements; `load_vector` and `store_vector` are those of this many.
+
+
+def gather_vectors(
+    x: "T*", places: "int64*", out: "T*", total: "int64", count: "int64", inner: "int64", outer_stride: "int64", step: "int64",
+):  # fmt: skip
+    e = number_of_thread()
+    if e < total:
+        item = quotient(e, inner)
+        o = quotient(item, count)
+        start = o * outer_stride + places[item - o * count] * step
+        store_vector(out, e * int64(WIDTH), load_vector(x, start + (e - item * inner) * int64(WIDTH)))
+
+
+def put_vectors(
+    x: "T*", places: "int64*", values: "T*", keys: "int64*", order: "int64*", total: "int64", count: "int64",
+    inner: "int64", outer_stride: "int64", step: "int64",
+):  # fmt: skip
+    e = number_of_thread()
+    if e < total:
+        item = quotient(e, inner)
+        o = quotient(item, count)
+        b = item - o * count
+        wins = True
+        if SORTED:
+            s = b
+            b = order[s]
+            wins = s + int64(1) == count or keys[s] != keys[min(s + int64(1), count - int64(1))]
+        if wins:
+            i = (e - item * inner) * int64(WIDTH)
+            value = load_vector(values, (o * count + b) * inner * int64(WIDTH) + i)
+            store_vector(x, o * outer_stride + places[b] * step + i, value)
+
+
 @kernel(threads=128, uses=[quotient, first_not_below])
 def sum_segments(
     values: "T*", keys: "int64*", order: "int64*", out: "T*", count: "int64", size: "int64", inner: "int64",

@@ -5,7 +5,9 @@ import ctypes
 import linecache
 import math
 import sys
-from types import FrameType
+from functools import lru_cache
+from itertools import islice
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -227,13 +229,13 @@ class LocalArray(_Array):
     space = "local"
 
     def __getitem__(self, index: Any) -> Any:
-        place = -1 if type(index) is tuple else index.__index__()
+        place = index if type(index) is int else -1 if type(index) is tuple else index.__index__()
         if not 0 <= place < self.limit:
             place = self.flat(index, "reads")
         return self.view[place]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        place = -1 if type(index) is tuple else index.__index__()
+        place = index if type(index) is int else -1 if type(index) is tuple else index.__index__()
         if not 0 <= place < self.limit:
             place = self.flat(index, "writes")
         try:
@@ -385,8 +387,13 @@ def assigned_name(frame: FrameType) -> str:
 
     `a, b = cuda.shared.array(8, float32), cuda.shared.array(8, float32)` gives each call its own name.
     """
-    line, _, column, _ = list(frame.f_code.co_positions())[frame.f_lasti // 2]
-    text = linecache.getline(frame.f_code.co_filename, line or 0)
+    return _assigned_name(frame.f_code, frame.f_lasti, frame.f_code.co_filename)  # equal code may be in two files
+
+
+@lru_cache(maxsize=1024)  # a kernel asks at every launch, and reading its source takes longer than running it
+def _assigned_name(code: CodeType, at: int, file: str) -> str:
+    line, _, column, _ = next(islice(code.co_positions(), at // 2, None))
+    text = linecache.getline(file, line or 0)
     if column is None:
         return ""
     try:

@@ -11,6 +11,7 @@ written is NaN.
     print(simulator.trace(function, 4, 128, (pointer, other, 500)).text())
 """
 
+import atexit
 import itertools
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -51,6 +52,7 @@ MOST_THREADS = 1024
 MOST_BLOCKS = (2**31 - 1, 65535, 65535)
 Size = int | tuple[int, ...]
 _lock = threading.RLock()
+_LANES = [np.int32(lane) for lane in range(32)]
 
 _MEETINGS = set(
     """syncthreads syncthreads_count syncthreads_and syncthreads_or syncwarp shfl_sync shfl_up_sync shfl_down_sync
@@ -235,12 +237,11 @@ def _explain(error: Exception, threads: list[Thread]) -> None:
 
 def _called(threads: list[Thread]) -> Generator[None, None, None]:
     """Each step runs a block, thread after thread."""
-    lanes = [np.int32(thread.lane) for thread in threads]
     function = current.function
     while True:
         arguments = current.arguments
-        for thread, lane in zip(threads, lanes, strict=True):
-            current.thread, cuda.threadIdx, cuda.laneid = thread, thread.index, lane
+        for thread in threads:
+            current.thread, cuda.threadIdx, cuda.laneid = thread, thread.index, _LANES[thread.lane]
             function(*arguments)
         check_races(threads)
         yield
@@ -249,34 +250,51 @@ def _called(threads: list[Thread]) -> Generator[None, None, None]:
 # --- threads as greenlets ---------------------------------------------------------------------------------------------
 
 
+_idle: list[Any] = []  # greenlets of the main thread between two blocks: making and ending one costs 30 switches
+
+
+def _body() -> None:
+    """What a greenlet does: one thread of a block after another."""
+    with np.errstate(all="ignore"):  # a greenlet has a context of its own
+        while True:
+            current.function(*current.arguments)
+            current.switch()
+
+
+@atexit.register
+def _end_idle() -> None:
+    while _idle:
+        _idle.pop().throw()
+
+
 def _scheduled(threads: list[Thread]) -> Generator[None, None, None]:
     """Each step runs a block, its threads in turn up to where they wait."""
     from greenlet import getcurrent, greenlet
 
     scheduler = getcurrent()
-    leave = scheduler.switch
-
-    def body() -> None:
-        function = current.function
-        with np.errstate(all="ignore"):  # a greenlet has a context of its own
-            while True:
-                function(*current.arguments)
-                leave()
-
-    greenlets = [greenlet(body, scheduler) for _ in threads]
+    # A greenlet belongs to the thread and the greenlet that started it, and must end before them.
+    lasting = threading.current_thread() is threading.main_thread() and scheduler.parent is None
+    reused = [_idle.pop() for _ in threads if lasting and _idle and _idle[-1].parent is scheduler]
+    greenlets = reused + [greenlet(_body, scheduler) for _ in threads[len(reused) :]]
     for thread, each in zip(threads, greenlets, strict=True):
         thread.switch = each.switch
     warps = [threads[i : i + 32] for i in range(0, len(threads), 32)]
-    current.switch = leave
+    current.switch = scheduler.switch
+    running = True
     try:
         while True:
+            running = True
             for thread in threads:
                 thread.start()
             _run_block(threads, warps)
+            running = False
             yield
     finally:
-        for each in greenlets:
-            each.throw()  # ends those that wait
+        if lasting and not running:
+            _idle.extend(greenlets)
+        else:
+            for each in greenlets:
+                each.throw()  # ends those that wait
 
 
 def _run_block(threads: list[Thread], warps: list[list[Thread]]) -> None:
@@ -300,7 +318,7 @@ def _run_warp(warp: list[Thread]) -> None:
     while ready:
         for thread in ready:
             thread.resolve = None  # stays so if the thread returns
-            current.thread, cuda.threadIdx, cuda.laneid = thread, thread.index, np.int32(thread.lane)
+            current.thread, cuda.threadIdx, cuda.laneid = thread, thread.index, _LANES[thread.lane]
             thread.switch()
         ready = _released(warp)
 

@@ -1,4 +1,4 @@
-"""Sorting along an axis on the GPU: sort, argsort, topk; stable, and NaN counts as larger than every number."""
+"""Sorting along an axis on the GPU: sort, argsort; stable, and NaN counts as larger than every number."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from kernels.cuda.sorting_kernels import (
     take_rows,
     unsigned_key,
 )
+from kernels.template import plain_source
 
-_INT64 = np.dtype(np.int64)
+INT64 = np.dtype(np.int64)
 _THREADS = 256
 _TILES = (64, 256, 1024)  # elements that a block sorts: the smallest that holds all, if one does
+KEYS = {"u": unsigned_key, "b": unsigned_key, "i": signed_key, "float32": float32_key, "float64": float64_key}
 _merge = Template(merge_stretches)
 _take = Template(take_rows)
 
@@ -42,51 +44,37 @@ def sort(x: DeviceArray, axis: int = -1, descending: bool = False) -> DeviceArra
 def argsort(x: DeviceArray, axis: int = -1, descending: bool = False) -> DeviceArray:
     """Where the elements stood that `sort` gives, as int64."""
     place = checked_axis("argsort", x, axis)
-    return _back(_order(_rows(x, place), descending), place)
+    return rows_back(order_of(rows_of(x, place), descending), place)
 
 
 def sort_with_places(x: DeviceArray, axis: int = -1, descending: bool = False) -> tuple[DeviceArray, DeviceArray]:
     """What `sort` and `argsort` give."""
     place = checked_axis("sort", x, axis)
-    return _chosen(x, place, descending, x.shape[place])
-
-
-def topk(x: DeviceArray, k: int, axis: int = -1, largest: bool = True) -> tuple[DeviceArray, DeviceArray]:
-    """The k largest (or smallest) elements along an axis in order, and where they stood; of equals the first come first."""
-    place = checked_axis("topk", x, axis)
-    if not 0 <= k <= x.shape[place]:
-        raise ValueError(f"topk: k must be from 0 to {x.shape[place]}, the size of axis {axis}, got {k}")
-    return _chosen(x, place, largest, k)
+    rows = rows_of(x, place)
+    order = order_of(rows, descending)
+    return rows_back(taken(rows, order, order.shape[-1]), place), rows_back(order, place)
 
 
 def permuted(x: DeviceArray, places: DeviceArray, axis: int = -1) -> DeviceArray:
     """The elements of x at `places` along an axis. The shapes agree elsewhere, and the places are in range."""
     place = checked_axis("permuted", x, axis)
-    rows, order = _rows(x, place), _rows(places, place)
-    return _back(_taken(rows, order, order.shape[-1]), place)
+    rows, order = rows_of(x, place), rows_of(places, place)
+    return rows_back(taken(rows, order, order.shape[-1]), place)
 
 
-def _chosen(x: DeviceArray, axis: int, descending: bool, count: int) -> tuple[DeviceArray, DeviceArray]:
-    rows = _rows(x, axis)
-    order = _order(rows, descending)
-    values = _taken(rows, order, count)
-    places = order if count == order.shape[-1] else order[..., :count]
-    return _back(values, axis), _back(places, axis)
-
-
-def _rows(x: DeviceArray, axis: int) -> DeviceArray:
+def rows_of(x: DeviceArray, axis: int) -> DeviceArray:
     """The array with the axis last, in C order and aligned."""
     moved = x if axis == x.ndim - 1 else x.transpose(axis_last(axis, x.ndim))
     return moved if moved.flags.c_contiguous and moved.flags.aligned else copy(moved)
 
 
-def _back(rows: DeviceArray, axis: int) -> DeviceArray:
+def rows_back(rows: DeviceArray, axis: int) -> DeviceArray:
     moved = rows if axis == rows.ndim - 1 else rows.transpose(axis_back(axis, rows.ndim))
     return moved if moved.flags.c_contiguous else copy(moved)
 
 
-def _order(rows: DeviceArray, descending: bool) -> DeviceArray:
-    order = empty(rows.shape, _INT64, rows.device)
+def order_of(rows: DeviceArray, descending: bool) -> DeviceArray:
+    order = empty(rows.shape, INT64, rows.device)
     if not rows.size:
         return order
     length, count = rows.shape[-1], prod(rows.shape[:-1])
@@ -94,11 +82,11 @@ def _order(rows: DeviceArray, descending: bool) -> DeviceArray:
     tiles = -(-length // segment)
     tile = next((t for t in _TILES if t >= count * tiles * segment), _TILES[-1])
     first = _tiles_kernel(rows.dtype, descending, segment, tile)
-    key = np.dtype(first.types["K"])
+    key = key_type(rows.dtype)
     keys = empty(rows.shape, key, rows.device)
     first(-(-count * tiles // (tile // segment)), rows, keys, order, count, length, tiles)
     if tiles > 1:
-        spare_keys, spare_order = empty(rows.shape, key, rows.device), empty(rows.shape, _INT64, rows.device)
+        spare_keys, spare_order = empty(rows.shape, key, rows.device), empty(rows.shape, INT64, rows.device)
         grid, width = -(-rows.size // _THREADS), segment
         while width < length:
             _merge[key](grid, keys, order, spare_keys, spare_order, rows.size, length, width)
@@ -107,7 +95,7 @@ def _order(rows: DeviceArray, descending: bool) -> DeviceArray:
     return order
 
 
-def _taken(rows: DeviceArray, order: DeviceArray, count: int) -> DeviceArray:
+def taken(rows: DeviceArray, order: DeviceArray, count: int) -> DeviceArray:
     out = empty((*rows.shape[:-1], count), rows.dtype, rows.device)
     if out.size:
         _take[rows.dtype](
@@ -117,25 +105,36 @@ def _taken(rows: DeviceArray, order: DeviceArray, count: int) -> DeviceArray:
 
 
 @cache
+def key_source(kind: str) -> str:
+    """The source of `key_of` for one kind of element."""
+    return plain_source(KEYS[kind], "key_of")
+
+
+def key_kind(dtype: np.dtype) -> str:
+    """Which of KEYS a dtype has."""
+    return dtype.name if dtype.kind == "f" else dtype.kind
+
+
+def key_constants(dtype: np.dtype) -> dict[str, int]:
+    """What `key_of` needs to know of the keys' 32 or 64 bits."""
+    bits = 64 if dtype.itemsize == 8 else 32
+    return {"SIGN_BIT": 1 << (bits - 1), "NOT_A_NUMBER": (1 << bits) - 1}
+
+
+def key_type(dtype: np.dtype) -> np.dtype:
+    """The unsigned integers that are the keys of a dtype's elements."""
+    return np.dtype(np.uint64 if dtype.itemsize == 8 else np.uint32)
+
+
+@cache
 def _tiles_template(kind: str) -> Template:
     """The kernel with keys for one kind of element."""
-    key = {"u": unsigned_key, "b": unsigned_key, "i": signed_key, "float32": float32_key, "float64": float64_key}[kind]
-    return Template(sort_tiles, uses=[_as("key_of", key), goes_first], name="sort_tiles")
-
-
-def _as(name: str, function: Callable) -> str:
-    from kernels.template import plain_source
-
-    return plain_source(function, name)
+    return Template(sort_tiles, uses=[key_source(kind), goes_first], name="sort_tiles")
 
 
 def _tiles_kernel(dtype: np.dtype, descending: bool, segment: int, tile: int) -> Kernel:
-    bits = 64 if dtype.itemsize == 8 else 32
-    kind = dtype.name if dtype.kind == "f" else dtype.kind
-    constants = {"TILE": tile, "SEGMENT": segment, "DESCENDING": int(descending)}
-    constants |= {"SIGN_BIT": 1 << (bits - 1), "NOT_A_NUMBER": (1 << bits) - 1}
-    key = np.dtype(f"uint{bits}")
-    return _tiles_template(kind).specialised((dtype, key), min(tile // 2, _THREADS), **constants)
+    constants = {"TILE": tile, "SEGMENT": segment, "DESCENDING": int(descending), **key_constants(dtype)}
+    return _tiles_template(key_kind(dtype)).specialised((dtype, key_type(dtype)), min(tile // 2, _THREADS), **constants)
 
 
 VARIANTS: list[Callable[[], Kernel]] = [

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from array_api_support import ALL, FLOATS, INTEGERS, JIT_DISABLED, NUMBERS, WHOLE, compare, examples, tensors, xps
+from array_api_support import ALL, FLOATS, INTEGERS, JIT_DISABLED, NUMBERS, WHOLE, compare, compares, examples, tensors, xps
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +80,7 @@ def test_binary_at_pairs_of_special_values(name):
 
 
 @pytest.mark.parametrize("name", UNARY)
+@compares(*UNARY)
 @examples
 @given(data=st.data())
 def test_unary(name, data):
@@ -88,6 +89,7 @@ def test_unary(name, data):
 
 
 @pytest.mark.parametrize("name", BINARY)
+@compares(*BINARY)
 @examples
 @given(data=st.data())
 def test_binary(name, data):
@@ -125,6 +127,7 @@ def test_python_numbers_are_operands_on_either_side(name, number):
             compare(name, x, float(number))
 
 
+@compares("clip")
 @examples
 @given(data=st.data())
 def test_clip_with_numbers(data):
@@ -144,6 +147,7 @@ def test_clip_with_tensors(data):
     compare("clip", x, max=high)
 
 
+@compares("where")
 @examples
 @given(data=st.data())
 def test_where(data):

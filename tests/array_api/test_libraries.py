@@ -201,15 +201,8 @@ def run_with_array_api(program):
 
 def test_scipy():
     pytest.importorskip("scipy", reason="SciPy is not installed")
-    done = run_with_array_api(SCIPY)
-    # Where SciPy changes in place what is needed for the gradient, a sentence says so.
-    sentences = {
-        "log_softmax": "value; RuntimeError backward of max: its result",
-        "zscore": "value; RuntimeError backward of divide: its result",
-    }
-    for name, outcome in done.items():
-        assert outcome == "gradient" or outcome.startswith(sentences.get(name, "gradient")), (name, outcome)
-    assert len(done) == 14
+    done = run_with_array_api(SCIPY)  # zscore and log_softmax assign into a quotient and into a maximum
+    assert done == dict.fromkeys(done, "gradient") and len(done) == 14
 
 
 def test_scikit_learn():

@@ -340,6 +340,30 @@ def test_t15_a_changed_result_is_noticed():
             out.backward()
 
 
+@pytest.mark.parametrize("make", [
+    lambda x: x / (x + 1), lambda x: x / 2, lambda x: 2 / x, lambda x: x - 1, lambda x: x * x, lambda x: x**2,
+    lambda x: ag.maximum(x, 0.0), lambda x: x.max(keepdims=True), lambda x: x.min(axis=0, keepdims=True),
+    lambda x: x.logsumexp(keepdims=True), lambda x: ag.cumulative_prod(x),
+])  # fmt: skip
+def test_what_is_assigned_into_a_result_is_part_of_the_gradient(make):
+    def then_zero(x):
+        y = make(x)
+        y[y < -1.05] = 0.0
+        y[0] = x[1]
+        return y * y
+
+    x = ag.tensor([-2.0, 0.5, 3.0], dtype=ag.float64, requires_grad=True)
+    assert ag.gradcheck(then_zero, [x]) and ag.gradgradcheck(then_zero, [x])
+
+
+@pytest.mark.parametrize("make", [ag.exp, ag.tanh, ag.sigmoid, ag.softmax])
+def test_t15_assigning_into_what_is_its_own_slope_is_noticed(make):
+    y = make(ag.tensor([1.0, 2.0], requires_grad=True))
+    y[0] = 0.0
+    with pytest.raises(RuntimeError, match="backward of .*its result .*changed by an in-place operation"):
+        y.sum().backward()
+
+
 @pytest.mark.parametrize("save", [lambda x: x * x, lambda x: x @ x, lambda x: x.max(), lambda x: x.var(), lambda x: x.prod()])
 def test_t15_every_saving_operation_checks(save):
     x = ag.tensor([1.0, 2.0], requires_grad=True)

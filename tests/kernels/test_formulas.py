@@ -478,6 +478,7 @@ def test_values_equal_numpy(name):
         ("add", ("g",), "g, g"),
         ("multiply", ("g", "x", "y"), "g * y, g * x"),
         ("where", ("g", "condition"), "0, where(condition, g, 0), where(condition, 0, g)"),
+        ("divide", ("g", "x", "y"), "g / y, -(g / y * (x / y))"),  # the quotient stays free to be changed in place
     ],
 )
 def test_gradients_read_what_is_cheapest(name, inputs, text):

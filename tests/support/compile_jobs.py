@@ -1,7 +1,7 @@
 """Kernels compiled for CUDA and looked at, in processes beside the tests: what tests/kernels/cuda/test_compiled.py asserts on.
 
 Compiling them all takes minutes of one core, while the other tests keep one core busy: so it starts when the tests are
-collected (tests/conftest.py) and runs beside them.
+collected (tests/conftest.py) and runs beside them, unless pytest-xdist keeps every core busy with tests.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,52 @@ def elements_are_moved(k, dtype):
     assert np.array_equal(k.to_numpy(x), values)
 
 
+def complex_elements_are_moved_and_added(k, dtype):
+    """Those of 16 bytes as two halves, in any memory layout."""
+    generator = np.random.default_rng(0)
+    stored = (generator.normal(size=(5, 4)) + 1j * generator.normal(size=(5, 4))).astype(dtype)
+    index = np.array([4, 0, 4, -2])
+    keys: list[tuple[int, Any]] = [(0, index), (1, (slice(None), index % 4))]
+    for start, key in keys:
+        for turned in (False, True):
+            values = np.ascontiguousarray(stored.T).T if turned else stored
+            there = k.from_numpy(np.ascontiguousarray(stored.T)).T if turned else k.from_numpy(stored.copy())
+            (on_device,) = wrapped(k, [index if start == 0 else index % 4], values.shape, start)
+            taken = values[key]
+            assert np.array_equal(k.to_numpy(k.gather(there, [on_device], start)), taken)
+            total = np.zeros(values.shape, dtype)
+            np.add.at(total, key, taken)
+            added = k.to_numpy(k.scatter_add(k.from_numpy(taken), [on_device], values.shape, start))
+            assert added.dtype == dtype and np.allclose(added, total, rtol=1e-6)
+            changed = values.copy()
+            for new in (np.arange(taken.size).reshape(taken.shape) * (1 - 2j), np.array(3 + 4j)):
+                changed[key] = new
+                k.put(there, [on_device], k.from_numpy(new.astype(dtype)), start)
+                assert np.array_equal(k.to_numpy(there), changed)
+
+
+def rows_of_whole_vectors(k, dtype):
+    """Rows whose length is a multiple of 16 bytes, and views of them that are not so any more."""
+    width = 16 // np.dtype(dtype).itemsize
+    generator = np.random.default_rng(width)
+    stored = generator.integers(0, 100, (3, 5, 2 * width)).astype(dtype)
+    views = [
+        lambda a: a, lambda a: a[::-1, ::2], lambda a: a[:, :, 1:], lambda a: a[:, :, :width], lambda a: a[:, :, width - 1 : -1],
+        lambda a: a[:, :, ::-1],
+    ]  # fmt: skip
+    for view, (start, count) in zip(views * 2, ((0, 1), (1, 1), (0, 2)) * 4, strict=True):
+        values, there = view(stored.copy()), view(k.from_numpy(stored.copy()))
+        sizes = values.shape[start : start + count]
+        index = [generator.integers(0, size, 4) for size in sizes]
+        key = (slice(None),) * start + tuple(index)
+        on_device = wrapped(k, index, values.shape, start)
+        assert np.array_equal(k.to_numpy(k.gather(there, on_device, start)), values[key])
+        new = generator.integers(0, 100, values[key].shape).astype(dtype)
+        values[key] = new
+        k.put(there, on_device, k.from_numpy(new), start)
+        assert np.array_equal(k.to_numpy(there), values)
+
+
 def few_and_many_at_one_place(k, count, size):
     """What wins is NumPy's, and what is added up too."""
     generator = np.random.default_rng(count)
@@ -97,7 +145,8 @@ def long_sums_are_accurate_and_the_same_each_time(k, count):
 
 def nonzero(k, length):
     mask = np.random.default_rng(length).random(length) < 0.4
-    for given in (mask, mask[::-1], np.zeros_like(mask), np.ones_like(mask)):
+    sparse = mask & (np.arange(length) % 50 == 7)
+    for given in (mask, mask[::-1], mask[1:], sparse, np.zeros_like(mask), np.ones_like(mask)):
         assert np.array_equal(k.to_numpy(k.nonzero(k.from_numpy(given))[0]), np.nonzero(given)[0])
     if length % 4 == 0:
         grid = mask.reshape(2, -1, 2)

@@ -332,6 +332,45 @@ def probe_shapes():
     check(lambda x: (x.reshape(4).T * x.swapaxes(0, 1).reshape(4)).reshape(2, 2), a)
 
 
+def probe_moving():
+    """Copies that transpose, joining and padding: kernels of their own."""
+    cube = values(3, 37, 21)
+    x = ag.tensor(cube)
+    for axes in ((0, 2, 1), (2, 1, 0), (1, 0, 2), (2, 0, 1)):
+        same(x.permute_dims(axes).clone(), cube.transpose(axes))
+    same(ag.tensor(cube[0].astype(np.float32)).T.clone(), cube[0].astype(np.float32).T)
+    pieces = [cube[:, a:b] for a, b in ((0, 5), (5, 5), (5, 20), (20, 36), (36, 37))]
+    same(ag.concat([ag.tensor(p) for p in pieces], axis=1), cube)
+    same(ag.concat([ag.tensor(p.transpose(2, 1, 0).copy()).permute_dims((2, 1, 0)) for p in pieces], axis=1), cube)
+    same(ag.pad(x, 2), np.pad(cube, 2))
+    plane = values(300, 200)
+    same(ag.pad(ag.tensor(plane), ((1, 2), (3, 0)), constant_values=4.0), np.pad(plane, ((1, 2), (3, 0)), constant_values=4.0))
+
+
+def probe_ordering():
+    """Indices, sorting, scans and searching against NumPy, with equal elements."""
+    table = values(7, 3)
+    index = np.array([4, 0, 4, 6, 1, 4, 0])
+    same(ag.take(ag.tensor(table), ag.tensor(index), axis=0), table[index])
+    same(ag.take(ag.tensor(table[:, 0].copy()), ag.tensor(index), axis=0), table[index, 0])
+    for width in (1, 3):
+        x = leaf(values(7, width))
+        weight = values(index.size, width)
+        (ag.take(x, ag.tensor(index), axis=0) * ag.tensor(weight)).sum().backward()
+        expected = np.zeros((7, width))
+        np.add.at(expected, index, weight)
+        same(x.grad, expected)
+    for length in (60, 400):
+        numbers = _generator.integers(0, 9, length)
+        same(ag.argsort(ag.tensor(numbers), stable=True), np.argsort(numbers, kind="stable"))
+        same(ag.cumulative_sum(ag.tensor(numbers)), np.cumsum(numbers))
+    same(ag.cumulative_sum(ag.tensor(table), axis=0), np.cumsum(table, 0))
+    edges = np.sort(_generator.integers(0, 9, 12))
+    for side in ("left", "right"):
+        found = ag.searchsorted(ag.tensor(edges), ag.tensor(np.arange(10)), side=side)
+        same(found, np.searchsorted(edges, np.arange(10), side=side))
+
+
 def probe_reductions():
     square = values(3, 3)
     w = values(3)

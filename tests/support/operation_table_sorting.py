@@ -45,8 +45,9 @@ def _sort(x, axis=-1, descending=False):
     return np.take_along_axis(x, _argsort(x, axis, descending), axis)
 
 
-def _topk(x, k, axis=-1, largest=True):
+def _topk(x, k, axis=-1, largest=True, sorted=True):
     places = np.take(_argsort(x, axis, largest), range(k), axis)
+    places = places if sorted else np.sort(places, axis)
     return np.take_along_axis(x, places, axis), places
 
 
@@ -61,7 +62,7 @@ add("argsort", _named(ag.argsort), _argsort, cases=_ORDERS, special=_SPECIAL, ki
     refusals=(_is_0d("argsort"), _is_out_of_range("argsort")))  # fmt: skip
 add("topk", lambda x, k, **o: ag.topk(x, k, **o), _topk, kinds="biuf", exact=True, cases=(
         Case((SHAPE,), {"k": 2}), Case((SHAPE,), {"k": 1, "axis": 0, "largest": False}), Case((SHAPE,), {"k": 3, "axis": 1}),
-        Case(((5,),), {"k": 0}), Case(((0,),), {"k": 0})), special=_SPECIAL,
+        Case(((40,),), {"k": 3, "sorted": False}), Case(((5,),), {"k": 0}), Case(((0,),), {"k": 0})), special=_SPECIAL,
     refusals=(
         refuses(lambda: [ag.zeros(2, 3)], ValueError, "topk: k must be from 0 to 3, the size of axis -1, got 4", k=4),
         refuses(lambda: [ag.zeros(2, 3)], ValueError, "topk: k must be from 0 to 2, .*got -1", k=-1, axis=0),

@@ -56,7 +56,7 @@ def test_arrays_that_a_kernel_cannot_read(array):
     (np.float16(1), TypeError, "float16 data .*supported are bool, integers"),
     (None, TypeError, "object data"), ([1, [2, 3]], ValueError, "unequal lengths"), (object(), TypeError, "object data"),
     ([2**70], TypeError, "object data"),
-], ids=repr)  # fmt: skip
+], ids=lambda value: "object" if type(value) is object else repr(value))  # fmt: skip
 def test_data_that_is_none(data, error, message):
     for make in (ag.tensor, ag.asarray):
         with pytest.raises(error, match=message):

@@ -101,6 +101,11 @@ def test_masks(device):
     assert x[True].shape == (1, 2, 3, 4) and x[False].shape == (0, 2, 3, 4) and x[1, True].shape == (1, 3, 4)
     assert np.array_equal(x[0, x[0] > 5].numpy(), values[0, values[0] > 5])
     assert np.array_equal(x[:, x[0] > 5].numpy(), values[:, values[0] > 5])
+    for shape in ((0,), (2, 0), (0, 3), (2, 3, 0)):  # a mask of size 0 takes nothing
+        nothing = np.zeros(shape, bool)
+        assert x[nothing].shape == values[nothing].shape
+        x[nothing] = 1.0
+    assert np.array_equal(x.numpy(), values)
     scalar = ag.tensor(3.0, device=device)
     assert scalar[scalar > 2].tolist() == [3.0] and scalar[scalar > 5].shape == (0,)
 

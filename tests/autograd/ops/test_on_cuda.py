@@ -72,7 +72,8 @@ WITH_DTYPES = [(o, d) for o in FLOATING for d in (np.float32, np.float64) if d i
 
 @pytest.mark.parametrize(("operation", "dtype"), WITH_DTYPES, ids=[f"{o}-{d.__name__}" for o, d in WITH_DTYPES])
 def test_values_and_derivatives_to_second_order(operation, dtype):
-    made_of_others = operation.name.startswith("linalg.")  # LAPACK on the host, and operations that have entries themselves
+    # LAPACK on the host, and operations that have entries themselves.
+    made_of_others = operation.name.startswith("linalg.") or operation.name in ("cov", "corrcoef", "cdist", "einsum_of_lists")
     cases = operation.cases if dtype == np.float32 and not made_of_others else operation.cases[:1]
     for case in cases:
         compare(operation, case, [ag.tensor(a) for a in operation.draw(case, dtype)], operation.order)

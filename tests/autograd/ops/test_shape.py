@@ -88,6 +88,14 @@ def test_t33_the_same_tensor_twice():
     assert np.array_equal(x.grad.numpy(), 2 * np.flip(x.detach().numpy()))
 
 
+@pytest.mark.parametrize("value", [True, 3, 1.5])
+def test_flip_without_axes(value):
+    """NumPy's view of a 0-d array by an empty key is a scalar: kernels were handed an address that is none, and crashed."""
+    x = ag.asarray(value)
+    flipped = ag.flip(x)
+    assert isinstance(flipped._data, np.ndarray) and bool(flipped == x) and bool(ag.flip(x, axis=()) == x)
+
+
 def test_concat_promotes_and_takes_arrays():
     out = ag.concat([ag.ones(2), np.ones(1), [3.0]])
     assert out.dtype == ag.float64 and out.tolist() == [1.0, 1.0, 1.0, 3.0]

@@ -21,6 +21,16 @@ def test_elements_of_every_size_are_moved(dtype):
     index_checks.elements_are_moved(cpu(), dtype)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "float32", "float64"])
+def test_rows_of_whole_vectors(dtype):
+    index_checks.rows_of_whole_vectors(cpu(), dtype)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_elements_are_moved_and_added(dtype):
+    index_checks.complex_elements_are_moved_and_added(cpu(), dtype)
+
+
 @pytest.mark.parametrize("count", [1, 31, 33, 2000, 70000])
 def test_sorting_places(count):
     """Few and many places, each of them with none, one or several values."""

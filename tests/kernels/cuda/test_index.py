@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from cuda_support import IS_SIMULATED, cuda, needs_cuda
 
+from kernels.cuda import index
+
 pytestmark = needs_cuda
 
 
@@ -18,6 +20,16 @@ def test_gather_put_and_scatter_add(layout):
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float64"])
 def test_elements_of_every_size_are_moved(dtype):
     index_checks.elements_are_moved(cuda(), dtype)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "float32", "float64"])
+def test_rows_of_whole_vectors(dtype):
+    index_checks.rows_of_whole_vectors(cuda(), dtype)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_elements_are_moved_and_added(dtype):
+    index_checks.complex_elements_are_moved_and_added(cuda(), dtype)
 
 
 @pytest.mark.parametrize("count", [1, 31, 33, 150])
@@ -47,3 +59,13 @@ def test_nonzero(length):
 
 def test_indices_are_checked():
     index_checks.indices_are_checked(cuda())
+
+
+def test_an_embedding_is_read_in_vectors(monkeypatch):
+    k, used = cuda(), []
+    monkeypatch.setattr(index, "_gather_vectors", lambda width: used.append(width) or {np.dtype("u4"): lambda *_: None})
+    table, places = k.from_numpy(np.zeros((10, 8), np.float32)), k.from_numpy(np.array([3, 3]))
+    k.gather(table, [places])
+    assert used == [4]
+    k.gather(table[:, 1:5], [places])  # not at a multiple of 16 bytes
+    assert used == [4]

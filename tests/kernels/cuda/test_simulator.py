@@ -480,3 +480,23 @@ def test_launches_of_several_threads():
     for worker in workers:
         worker.join()
     assert all(np.allclose(o, v.sum(1), atol=1e-4) for o, v in zip(out, x, strict=True))
+
+
+def test_what_serves_many_launches_is_not_what_an_error_stopped():
+    def waits(x, out, n):
+        cuda.syncthreads()
+        out[cuda.threadIdx.x] = x[n]
+        cuda.syncthreads()
+
+    x, out = numbers(3), np.zeros(70, np.float32)
+    for n in (0, 5, 1, -1, 2):
+        if 0 <= n < 3:
+            launch(waits, 3, 70, (at(x), at(out), n))
+            assert np.array_equal(out, np.full(70, x[n]))
+        else:
+            with pytest.raises(OutOfBounds, match=f"reads element {n}"):
+                launch(waits, 3, 70, (at(x), at(out), n))
+    for threads in (1, 200, 33):
+        out = np.zeros(threads, np.float32)
+        launch(waits, 2, threads, (at(x), at(out), 1))
+        assert np.array_equal(out, np.full(threads, x[1]))

@@ -1,0 +1,106 @@
+"""Windows of a convolution as vectors: a stretch of a line copied, with zeros where it reaches over the line's ends.
+
+As in `kernels.cpu.simd`, a function exists as plain Python and as an intrinsic of the same name and meaning.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from kernels.cpu.pointer import JIT_DISABLED
+from kernels.cpu.simd import PANEL_float32, PANEL_float64
+from kernels.cpu.simd_code import INDEX, _load_masked, _store, _store_masked, integer, lanes_of, moved
+
+RUN = 7  # numbers that describe a run: see `kernels.cpu.conv_kernels`
+RUNS_float32, RUNS_float64 = RUN * PANEL_float32, RUN * PANEL_float64
+SOME_ROWS = 128  # results that are not neighbours in memory are computed so many rows at a time
+SOME_float32, SOME_float64 = SOME_ROWS * PANEL_float32, SOME_ROWS * PANEL_float64
+
+# For the gradient by the weight: windows and gradients of so many positions are multiplied at a time, so many rows of
+# windows and columns of gradients. Both lie in the nearest two caches.
+STEPS, STEP_RUNS = 128, RUN * 128
+WINDOW_ROWS = 32
+WINDOW_LINES = WINDOW_ROWS * STEPS
+COLUMNS_float32, COLUMNS_float64 = 4 * PANEL_float32, 4 * PANEL_float64
+GRADIENTS_float32, GRADIENTS_float64 = STEPS * COLUMNS_float32, STEPS * COLUMNS_float64
+
+if JIT_DISABLED:
+
+    def copy_windows(
+        STEP, panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats
+    ):  # fmt: skip
+        """panel[r*panel_step + j] = source[r*source_step + j*STEP], or 0 outside; see the intrinsic of this name."""
+        for r in range(repeats):
+            for j in range(count):
+                inside = low <= j * STEP < high
+                panel[panel_at + r * panel_step + j] = source[source_at + r * source_step + j * STEP] if inside else 0.0
+
+else:
+    _I = types.int64
+    _BITS = ir.IntType(32)
+
+    def _clamped(builder, value, most):
+        """The value brought into 0 .. most, as a 32-bit number."""
+        zero, top = integer(0), integer(most)
+        value = builder.select(builder.icmp_signed("<", value, zero), zero, value)
+        return builder.trunc(builder.select(builder.icmp_signed(">", value, top), top, value), _BITS)
+
+    def window_mask(builder, low, high, lanes):
+        """True in the lanes low .. high - 1."""
+        one = ir.Constant(_BITS, 1)
+        first = builder.sub(builder.shl(one, _clamped(builder, low, lanes)), one)
+        last = builder.sub(builder.shl(one, _clamped(builder, high, lanes)), one)
+        bits = builder.and_(last, builder.not_(first))
+        return builder.bitcast(builder.trunc(bits, ir.IntType(lanes)), ir.VectorType(ir.IntType(1), lanes))
+
+    def _evens(builder, first, second):
+        """Every other element of two vectors."""
+        lanes = first.type.count
+        return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_BITS, lanes), range(0, 2 * lanes, 2)))
+
+    @intrinsic(prefer_literal=True)
+    def copy_windows(
+        typing_context, STEP, panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats
+    ):  # fmt: skip
+        """panel[panel_at + r*panel_step + j] = source[source_at + r*source_step + j*STEP], for r in range(repeats) and j in
+        range(count); or 0 where j*STEP is not in range(low, high): there `source` is not read. STEP is 1 or 2.
+        """
+        if not isinstance(panel, types.CPointer) or panel != source:
+            return None
+        step = STEP.literal_value
+
+        def generate(context, builder, signature, arguments):
+            panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats = arguments[1:]
+            lanes = lanes_of(panel.type.pointee)
+            if step == 2:  # what lies behind the last window is not read either
+                last = builder.sub(builder.add(count, count), integer(1))
+                high = builder.select(builder.icmp_signed("<", high, last), high, last)
+            panel, source = moved(builder, panel, panel_at), moved(builder, source, source_at)
+            with cgutils.for_range_slice(builder, integer(0), count, integer(lanes), INDEX) as (first, _):
+                begins = [builder.add(builder.mul(first, integer(step)), integer(v * lanes)) for v in range(step)]
+                masks = [window_mask(builder, builder.sub(low, b), builder.sub(high, b), lanes) for b in begins]
+                places = [moved(builder, source, b) for b in begins]
+                to = moved(builder, panel, first)
+                left = builder.sub(count, first)
+                written = window_mask(builder, integer(0), left, lanes)
+
+                def loop(store, masks=masks, places=places, to=to):
+                    with cgutils.for_range(builder, repeats) as each:
+                        further = builder.mul(each.index, source_step)
+                        loaded = [
+                            _load_masked(builder, moved(builder, place, further), mask)
+                            for place, mask in zip(places, masks, strict=True)
+                        ]
+                        value = loaded[0] if step == 1 else _evens(builder, *loaded)
+                        store(value, moved(builder, to, builder.mul(each.index, panel_step)))
+
+                whole = builder.icmp_signed(">=", left, integer(lanes))
+                with builder.if_else(whole) as (full, part):
+                    with full:
+                        loop(lambda value, place: _store(builder, value, place))
+                    with part:
+                        loop(lambda value, place, mask=written: _store_masked(builder, value, place, mask))
+            return context.get_dummy_value()
+
+        return types.void(STEP, panel, _I, _I, source, _I, _I, _I, _I, _I, _I), generate
