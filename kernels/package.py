@@ -15,6 +15,7 @@ MODULES = {
     "conv": "conv conv_input_gradient conv_weight_gradient",
     "softmax": "softmax softmax_backward log_softmax log_softmax_backward",
     "cross_entropy": "cross_entropy cross_entropy_backward",
+    "attention": "attention attention_backward",
     "norm": "layer_norm layer_norm_backward rms_norm rms_norm_backward",
     "multi_tensor": "plan_many update_many",
     "index": "gather nonzero put scatter_add wrap_indices",

@@ -30,6 +30,8 @@ for package in (autograd, kernels, nn):
         # Another distribution has an import package of this name too; the README's section on names says more.
         raise pytest.UsageError(f"the tests of {ROOT} would test {package.__file__}: another {package.__name__} is in the way")
 
+os.environ.pop("PYTEST_XDIST_WORKER", None)  # tests start pytest themselves, and what they start is no worker
+
 # Without a GPU the tests of device "cuda" run in the simulator.
 if "GRADLOOM_CUDA" not in os.environ and driver.state() == driver.ABSENT and driver.simulator_available():
     os.environ["GRADLOOM_CUDA"] = "sim:2"
@@ -43,7 +45,7 @@ def pytest_collection_finish(session):
     """
     import compile_jobs
 
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if hasattr(session.config, "workerinput"):
         return
     items = [item for item in session.items if item.path.name == "test_compiled.py" and hasattr(item, "callspec")]
     jobs = [item.callspec.params["job"] for item in items if "job" in item.callspec.params]

@@ -180,7 +180,7 @@ class Holomorphic(Operation):
         self.operation = operation
         host = [self.backend.to_numpy(x) for x in operands]
         with np.errstate(all="ignore"):
-            value = operation.formula.evaluate(*host)
+            value = _VALUES.get(operation.name, operation.formula.evaluate)(*host)
         return self.backend.from_numpy(np.asarray(value, dtype=dtype, order="C"))
 
     @property
@@ -239,7 +239,7 @@ def _direction(x: Tensor) -> Tensor:
 
     size = _magnitude(x)
     is_zero = ew.equal(size, 0)
-    return x / ew.where(is_zero, 1.0, size).astype(x.dtype)
+    return ew.where(is_zero, 0j, x / ew.where(is_zero, 1.0, size).astype(x.dtype))
 
 
 def _choose(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -269,6 +269,22 @@ def _slope_of_acosh(g: Tensor, x: Tensor) -> Tensor:
 
     return g / (ew.sqrt(x - 1) * ew.sqrt(x + 1))
 
+
+def _expm1(z: np.ndarray) -> np.ndarray:
+    """NumPy's formula, with the values that the Array API asks for at infinities and on the real axis, where NumPy's are NaN."""
+    x, y = z.real, z.imag
+    half = np.sin(y / 2)
+    is_real, endless = y == 0, np.isinf(x) & ~np.isfinite(y)
+    value = np.empty_like(z)
+    value.real = np.where(endless, np.where(x > 0, x, -1.0), np.expm1(x) * np.cos(y) - 2 * half * half)
+    value.imag = np.where(endless, np.where(x > 0, np.nan, 0.0), np.exp(x) * np.sin(y))
+    value.real[is_real] = np.expm1(x[is_real]) + 0.0  # 0 at -0, too
+    value.imag[is_real] = y[is_real]
+    return value
+
+
+# Values that are not NumPy's.
+_VALUES: dict[str, Callable] = {"expm1": _expm1}
 
 # Where the derivative is not that of the real formula: by operand, from (upstream gradient, operands).
 _DERIVATIVES: dict[str, tuple[Callable, ...]] = {

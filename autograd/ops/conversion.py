@@ -60,6 +60,9 @@ class Clone(Operation):
 def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: str | None = None) -> Tensor:
     """The elements converted to another dtype; floats are truncated to integers, and non-zero is True.
 
+    Special cases:
+        to integers and bool there is no gradient.
+
     Args:
         copy: with False, a tensor that has the dtype already is returned as it is.
         device: where the result shall be; by default where x is.
@@ -181,7 +184,7 @@ def dlpack_device(x: Tensor, /) -> tuple[int, int]:
 
 def cuda_array_interface(x: Tensor) -> dict:
     """`__cuda_array_interface__`, for CuPy, Numba and others; an AttributeError for a tensor on the CPU."""
-    if x._edge is not None:
+    if x._edge is not None and x.device != "cpu":
         raise RuntimeError(f"__cuda_array_interface__: this tensor (shape {x.shape}) requires grad; share x.detach()")
     return x._data.__cuda_array_interface__
 

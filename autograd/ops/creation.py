@@ -331,4 +331,7 @@ def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = Non
     if isinstance(x, Tensor) and x.device != "cpu":  # the simulator's memory, which says that it is the host's
         x.__dlpack__()
         return asarray(x, device=device, copy=copy)
-    return asarray(np.from_dlpack(x), device=device, copy=copy)
+    array = np.from_dlpack(x)
+    if not array.flags.writeable and not copy and canonical("cpu" if device is None else device) == "cpu":
+        return wrap(array) if array.dtype in dtypes.SUPPORTED else asarray(array)  # which says what is supported
+    return asarray(array, device=device, copy=copy)

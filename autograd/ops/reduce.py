@@ -155,14 +155,22 @@ def sum(x: Tensor, /, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
 
 
 def mean(x: Tensor, /, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
-    """The arithmetic mean over axes; NaN over no elements. Floats only."""
+    """The arithmetic mean over axes. Floats only.
+
+    Special cases:
+        NaN over no elements.
+    """
     x = _accumulating(x, dtype)
     x = x if x.dtype.kind == "c" else _floats(x, "mean")
     return Mean.apply(x, axis=normalize_axes(axis, x.ndim, "mean"), keepdims=keepdims)
 
 
 def prod(x: Tensor, /, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """The product over axes; its gradient is exact where elements are zero."""
+    """The product over axes.
+
+    Special cases:
+        the gradient is exact with zeros: nothing is divided.
+    """
     x = _accumulating(x, dtype)
     axes = normalize_axes(axis, x.ndim, "prod")
     if x.dtype.kind == "c":
@@ -172,14 +180,22 @@ def prod(x: Tensor, /, axis: Any = None, dtype: Any = None, keepdims: bool = Fal
 
 
 def max(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The largest element over axes; NaN if there is one. The gradient is shared evenly by equal largest elements."""
+    """The largest element over axes.
+
+    Special cases:
+        NaN if there is one; equal largest elements share the gradient evenly.
+    """
     axes = normalize_axes(axis, x.ndim, "max")
     _not_empty(x, axes, "max")
     return Max.apply(x, axis=axes, keepdims=keepdims)
 
 
 def min(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The smallest element over axes; NaN if there is one. The gradient is shared evenly by equal smallest elements."""
+    """The smallest element over axes.
+
+    Special cases:
+        NaN if there is one; equal smallest elements share the gradient evenly.
+    """
     axes = normalize_axes(axis, x.ndim, "min")
     _not_empty(x, axes, "min")
     return Min.apply(x, axis=axes, keepdims=keepdims)
@@ -191,7 +207,11 @@ def var(x: Tensor, /, axis: Any = None, correction: float = 0.0, keepdims: bool 
 
 
 def std(x: Tensor, /, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-    """The standard deviation over axes; its derivative at equal elements is 0."""
+    """The standard deviation over axes.
+
+    Special cases:
+        slope 0 where all elements are equal.
+    """
     return _root(_variance(x, axis, correction, keepdims, "std"))
 
 
@@ -201,7 +221,11 @@ def _variance(x: Tensor, axis: Any, correction: float, keepdims: bool, name: str
 
 
 def logsumexp(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """log(sum(exp(x))) without overflow; -inf with gradient 0 where all elements are -inf."""
+    """log(sum(exp(x))).
+
+    Special cases:
+        no overflow; -infinity with gradient 0 where all elements are -infinity.
+    """
     x = _floats(x, "logsumexp")
     return LogSumExp.apply(x, axis=normalize_axes(axis, x.ndim, "logsumexp"), keepdims=keepdims)
 
@@ -209,7 +233,8 @@ def logsumexp(x: Tensor, /, axis: Any = None, keepdims: bool = False) -> Tensor:
 def norm(x: Tensor, /, ord: float = 2, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The vector norm over axes (all, if None): (sum |x|**ord)**(1/ord), inf and -inf the largest and smallest |x|.
 
-    Its derivative at zero is 0.
+    Special cases:
+        derivative 0 at zero.
     """
     x = _floats(x, "norm")
     if ord == 2:
@@ -237,12 +262,20 @@ def _root(x: Tensor) -> Tensor:
 
 
 def argmax(x: Tensor, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index of the first largest element along an axis (of all elements, if None); has no gradient."""
+    """The index of the first largest element along an axis (of all elements, if None); has no gradient.
+
+    Special cases:
+        of equal elements the first; NaN counts as the largest.
+    """
     return _arg(x, axis, keepdims, "argmax")
 
 
 def argmin(x: Tensor, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index of the first smallest element along an axis (of all elements, if None); has no gradient."""
+    """The index of the first smallest element along an axis (of all elements, if None); has no gradient.
+
+    Special cases:
+        of equal elements the first; NaN counts as the smallest.
+    """
     return _arg(x, axis, keepdims, "argmin")
 
 

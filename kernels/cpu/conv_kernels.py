@@ -19,20 +19,21 @@ source, where the window begins in depth, height and width, where the first resu
 from kernels.cpu.compiler import inlined, kernel
 from kernels.cpu.scratch import scratch
 from kernels.cpu.simd import DEPTH, multiply_rows, pack_panel
-from kernels.cpu.simd import DEPTH_PANEL_float32 as DEPTH_PANEL  # a kernel sees those of its own type
-from kernels.cpu.simd import LANES_float32 as LANES
+from kernels.cpu.simd import LANES_float32 as LANES  # a kernel sees those of its own type
 from kernels.cpu.simd import PANEL_float32 as PANEL
 from kernels.cpu.simd_windows import RUN, SOME_ROWS, STEP_RUNS, STEPS, WINDOW_LINES, WINDOW_ROWS, copy_windows
 from kernels.cpu.simd_windows import COLUMNS_float32 as COLUMNS
 from kernels.cpu.simd_windows import GRADIENTS_float32 as GRADIENTS
 from kernels.cpu.simd_windows import RUNS_float32 as RUNS
 from kernels.cpu.simd_windows import SOME_float32 as SOME
+from kernels.cpu.simd_windows import WINDOWS_float32 as WINDOWS
 
 _IMPORTS = """from kernels.cpu.scratch import scratch
-from kernels.cpu.simd import DEPTH, multiply_rows, pack_panel, DEPTH_PANEL_{T} as DEPTH_PANEL, LANES_{T} as LANES, PANEL_{T} as PANEL
+from kernels.cpu.simd import DEPTH, multiply_rows, pack_panel
+from kernels.cpu.simd import LANES_{T} as LANES, PANEL_{T} as PANEL
 from kernels.cpu.simd_windows import RUN, SOME_ROWS, STEP_RUNS, STEPS, WINDOW_LINES, WINDOW_ROWS, copy_windows
 from kernels.cpu.simd_windows import COLUMNS_{T} as COLUMNS, GRADIENTS_{T} as GRADIENTS
-from kernels.cpu.simd_windows import RUNS_{T} as RUNS, SOME_{T} as SOME
+from kernels.cpu.simd_windows import RUNS_{T} as RUNS, SOME_{T} as SOME, WINDOWS_{T} as WINDOWS
 """
 
 
@@ -57,12 +58,12 @@ def _cost(sizes, share, touched):
 @inlined
 def find_runs(table, first, count, sizes):
     """List the runs of the positions first .. first + count - 1, and return how many there are."""
-    x = first % sizes[10]
-    rest = first // sizes[10]
-    y = rest % sizes[9]
-    rest = rest // sizes[9]
-    z = rest % sizes[8]
-    n = rest // sizes[8]
+    x, y, z, n = first, 0, 0, 0
+    if x >= sizes[10]:
+        x, y = x % sizes[10], x // sizes[10]
+        if y >= sizes[9]:
+            y, z = y % sizes[9], y // sizes[9]
+            z, n = z % sizes[8], z // sizes[8]
     lane, runs = 0, 0
     while lane < count:
         length = min(sizes[10] - x, count - lane)
@@ -91,15 +92,20 @@ def find_runs(table, first, count, sizes):
 def pack_windows(panel, pitch, table, runs, source, source_at, first, count, sizes):
     """panel[k * pitch + lane] = what the window of that lane reads at channel and tap number first + k.
 
-    The same tap of the channels goes together: where its windows lie is worked out once.
+    The same tap of the channels goes together: where its windows lie is worked out once. Vectors write beyond a run's end,
+    where the next run comes later; beyond a row's end lies the next row, which after the last tap has come before.
     """
     step = sizes[13]
     taps = sizes[2] * sizes[3] * sizes[4]
-    for tap in range(min(taps, count)):
-        channel, tap = (first + tap) // taps, (first + tap) % taps
-        k = channel * taps + tap - first
-        repeats = (count - 1 - k) // taps + 1
+    channel, tx, ty, tz = 0, 0, 0, 0
+    if first:
+        channel, tap = first // taps, first % taps
         tx, ty, tz = tap % sizes[4], tap // sizes[4] % sizes[3], tap // sizes[4] // sizes[3]
+    repeats = (count + taps - 1) // taps if taps else 0
+    fewer = count - (repeats - 1) * taps  # from this tap on there is one channel less
+    for number in range(min(taps, count)):
+        if number == fewer:
+            repeats -= 1
         for r in range(runs):
             at = r * RUN
             z = table[at + 3] + tz * sizes[14]
@@ -108,15 +114,16 @@ def pack_windows(panel, pitch, table, runs, source, source_at, first, count, siz
             # A line above or below the source is one without elements.
             width = sizes[22] if 0 <= z < sizes[20] and 0 <= y < sizes[21] else 0
             line = source_at + channel * sizes[25] + table[at + 2] + z * sizes[27] + y * sizes[28]
-            to = k * pitch + table[at]
+            to = number * pitch + table[at]
             length = table[at + 1]
+            exact = int(table[at] + length + LANES > pitch and number == taps - 1 and taps > 1)
             if sizes[29] == 1 and step == 1:
                 copy_windows(
-                    1, panel, to, taps * pitch, source, line + x, sizes[25], -x, width - x, length, repeats
+                    1, panel, to, taps * pitch, source, line + x, sizes[25], -x, width - x, length, repeats, exact
                 )  # fmt: skip
             elif sizes[29] == 1 and step == 2:
                 copy_windows(
-                    2, panel, to, taps * pitch, source, line + x, sizes[25], -x, width - x, length, repeats
+                    2, panel, to, taps * pitch, source, line + x, sizes[25], -x, width - x, length, repeats, exact
                 )  # fmt: skip
             else:
                 for j in range(length):
@@ -124,26 +131,36 @@ def pack_windows(panel, pitch, table, runs, source, source_at, first, count, siz
                     for i in range(repeats):
                         place = line + i * sizes[25] + there * sizes[29]
                         panel[to + i * taps * pitch + j] = source[place] if 0 <= there < width else T(0)
+        tx += 1
+        if tx == sizes[4]:
+            tx = 0
+            ty += 1
+            if ty == sizes[3]:
+                ty = 0
+                tz += 1
+                if tz == sizes[2]:
+                    tz = 0
+                    channel += 1
 
 
 @kernel(uses=[find_runs, pack_windows], imports=_IMPORTS, cost=conv_cost)
 def conv_windows(low: "int64", high: "int64", x: "T*", weight: "T*", out: "T*", bias: "T*", sizes: "int64*"):
     """Weights times windows. `weight` is (groups, rows, depth), C-ordered; an item is a panel of positions."""
-    panel = scratch(T, DEPTH_PANEL)
+    panel = scratch(T, WINDOWS)
     tile = scratch(T, SOME)
     table = scratch(int64, RUNS)
     rows, depth = sizes[0], sizes[1] * sizes[2] * sizes[3] * sizes[4]
     positions = sizes[7] * sizes[8] * sizes[9] * sizes[10]
     image_size = sizes[8] * sizes[9] * sizes[10]
-    for item in range(low, high):
-        first = item % sizes[40] * PANEL
-        rest = item // sizes[40]
-        group, image = rest % sizes[5], rest // sizes[5]
+    number, rest = low % sizes[40], low // sizes[40]
+    group, image = rest % sizes[5], rest // sizes[5]
+    for _ in range(low, high):
+        first = number * PANEL
         columns = min(PANEL, positions - first)
         runs = find_runs(table, first, columns, sizes)
         x_at = image * sizes[23] + group * sizes[24]
         # Results go where they belong at once if they are neighbours there, those of two images are not.
-        direct = sizes[38] != 0 and first % image_size + columns <= image_size
+        direct = sizes[38] != 0 and (sizes[7] == 1 or first % image_size + columns <= image_size)
         rows_together = rows if direct else SOME_ROWS
         for row in range(0, rows, rows_together):
             height = min(rows_together, rows - row)
@@ -177,6 +194,13 @@ def conv_windows(low: "int64", high: "int64", x: "T*", weight: "T*", out: "T*", 
                         lane, place = i * PANEL + table[r * RUN], out_at + i * sizes[32] + table[r * RUN + 6]
                         for j in range(table[r * RUN + 1]):
                             out[place + j * sizes[36]] = tile[lane + j]
+        number += 1
+        if number == sizes[40]:
+            number = 0
+            group += 1
+            if group == sizes[5]:
+                group = 0
+                image += 1
 
 
 @kernel(uses=[find_runs, pack_windows], imports=_IMPORTS, cost=gradient_cost)

@@ -9,9 +9,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kernels.cpu.pointer import JIT_DISABLED
-from kernels.cpu.simd import PANEL_float32, PANEL_float64
+from kernels.cpu.simd import DEPTH_PANEL_float32, DEPTH_PANEL_float64, LANES_float32, LANES_float64, PANEL_float32, PANEL_float64
 from kernels.cpu.simd_code import INDEX, _load_masked, _store, _store_masked, integer, lanes_of, moved
 
+# A panel of windows, and behind it room for what the last vector writes too much.
+WINDOWS_float32, WINDOWS_float64 = DEPTH_PANEL_float32 + LANES_float32, DEPTH_PANEL_float64 + LANES_float64
 RUN = 7  # numbers that describe a run: see `kernels.cpu.conv_kernels`
 RUNS_float32, RUNS_float64 = RUN * PANEL_float32, RUN * PANEL_float64
 SOME_ROWS = 128  # results that are not neighbours in memory are computed so many rows at a time
@@ -21,14 +23,14 @@ SOME_float32, SOME_float64 = SOME_ROWS * PANEL_float32, SOME_ROWS * PANEL_float6
 # windows and columns of gradients. Both lie in the nearest two caches.
 STEPS, STEP_RUNS = 128, RUN * 128
 WINDOW_ROWS = 32
-WINDOW_LINES = WINDOW_ROWS * STEPS
+WINDOW_LINES = (WINDOW_ROWS + 1) * STEPS
 COLUMNS_float32, COLUMNS_float64 = 4 * PANEL_float32, 4 * PANEL_float64
 GRADIENTS_float32, GRADIENTS_float64 = STEPS * COLUMNS_float32, STEPS * COLUMNS_float64
 
 if JIT_DISABLED:
 
     def copy_windows(
-        STEP, panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats
+        STEP, panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats, exact
     ):  # fmt: skip
         """panel[r*panel_step + j] = source[r*source_step + j*STEP], or 0 outside; see the intrinsic of this name."""
         for r in range(repeats):
@@ -57,21 +59,24 @@ else:
     def _evens(builder, first, second):
         """Every other element of two vectors."""
         lanes = first.type.count
-        return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_BITS, lanes), range(0, 2 * lanes, 2)))
+        return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_BITS, lanes), list(range(0, 2 * lanes, 2))))
 
     @intrinsic(prefer_literal=True)
     def copy_windows(
-        typing_context, STEP, panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats
+        typing_context, STEP, panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats, exact
     ):  # fmt: skip
         """panel[panel_at + r*panel_step + j] = source[source_at + r*source_step + j*STEP], for r in range(repeats) and j in
         range(count); or 0 where j*STEP is not in range(low, high): there `source` is not read. STEP is 1 or 2.
+
+        Whole vectors are written, up to LANES - 1 elements more than `count`, unless `exact` is set: loads that follow a
+        masked store closely wait for it.
         """
         if not isinstance(panel, types.CPointer) or panel != source:
             return None
         step = STEP.literal_value
 
         def generate(context, builder, signature, arguments):
-            panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats = arguments[1:]
+            panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats, exact = arguments[1:]
             lanes = lanes_of(panel.type.pointee)
             if step == 2:  # what lies behind the last window is not read either
                 last = builder.sub(builder.add(count, count), integer(1))
@@ -83,7 +88,6 @@ else:
                 places = [moved(builder, source, b) for b in begins]
                 to = moved(builder, panel, first)
                 left = builder.sub(count, first)
-                written = window_mask(builder, integer(0), left, lanes)
 
                 def loop(store, masks=masks, places=places, to=to):
                     with cgutils.for_range(builder, repeats) as each:
@@ -95,12 +99,13 @@ else:
                         value = loaded[0] if step == 1 else _evens(builder, *loaded)
                         store(value, moved(builder, to, builder.mul(each.index, panel_step)))
 
-                whole = builder.icmp_signed(">=", left, integer(lanes))
-                with builder.if_else(whole) as (full, part):
+                cut = builder.and_(builder.icmp_signed("!=", exact, integer(0)), builder.icmp_signed("<", left, integer(lanes)))
+                with builder.if_else(cut) as (part, full):
                     with full:
                         loop(lambda value, place: _store(builder, value, place))
                     with part:
+                        written = window_mask(builder, integer(0), left, lanes)
                         loop(lambda value, place, mask=written: _store_masked(builder, value, place, mask))
             return context.get_dummy_value()
 
-        return types.void(STEP, panel, _I, _I, source, _I, _I, _I, _I, _I, _I), generate
+        return types.void(STEP, panel, _I, _I, source, _I, _I, _I, _I, _I, _I, _I), generate

@@ -115,7 +115,7 @@ class TestCompare:
         assert harness.compare({"ours": sleeper(0.001)}, rounds=5, budget=60.0).rounds == 5
 
     def test_rounds_go_on_for_the_seconds_asked_for(self):
-        assert harness.compare({"ours": sleeper(0.001)}, rounds=1, seconds=0.1).rounds > 3
+        assert harness.compare({"ours": sleeper(0.001)}, rounds=1, seconds=1.0).rounds > 3  # also on a busy machine
 
     def test_the_collector_is_off_while_timing_and_back_on_afterwards(self):
         seen = []
