@@ -86,6 +86,11 @@ def check_backward(name: str, g: Any, out: Any, lse: Any, q: Any, v: Any) -> Non
             )
 
 
+def mask_kind(mask: Any) -> int:
+    """0 for no mask, 1 for one that is added, 2 for one of bools."""
+    return 0 if mask is None else 2 if mask.dtype == np.bool_ else 1
+
+
 def mask_strides(mask: Any) -> list[int]:
     """The mask's strides in elements, 0 where it is broadcast."""
     if mask is None:

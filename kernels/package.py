@@ -13,6 +13,7 @@ MODULES = {
     "reduce": "sum prod mean var std max min argmax argmin any all logsumexp norm count_nonzero",
     "matmul": "matmul",
     "conv": "conv conv_input_gradient conv_weight_gradient",
+    "pool": "max_pool max_pool_backward avg_pool avg_pool_backward",
     "softmax": "softmax softmax_backward log_softmax log_softmax_backward",
     "cross_entropy": "cross_entropy cross_entropy_backward",
     "attention": "attention attention_backward",

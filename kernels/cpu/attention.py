@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 
 from kernels import memory
-from kernels.attention import NO_DROPOUT, Dropout, check, check_backward, mask_strides
+from kernels.attention import NO_DROPOUT, Dropout, check, check_backward, mask_kind, mask_strides
 from kernels.cpu.attention_kernels import (
     KEYS,
     ROWS,
     attention_delta,
-    attention_gradients_added,
-    attention_gradients_chosen,
-    attention_rows_added,
-    attention_rows_chosen,
+    attention_gradients,
+    attention_rows,
 )
 from kernels.cpu.data import copy
 from kernels.cpu.reduce import sum as sum_parts
@@ -27,6 +25,7 @@ from kernels.layout import layout_of
 
 Array = np.ndarray
 
+_NO_BOOLS = np.zeros(1, np.bool_)
 _PARTS = 16  # items that a backward pass is divided into, if there are keys enough; it must not depend on the threads
 _PART = 256  # keys that a part has at least
 
@@ -65,9 +64,9 @@ def attention(
     items = q.shape[0] * q.shape[1] * blocks
     if items:
         work = 1 + ROWS * k.shape[2] * (q.shape[3] + v.shape[3] + 24) // 8
-        run = _kernel(attention_rows_added, attention_rows_chosen, q, mask)
         numbers = dropout.numbers if dropout else NO_DROPOUT
-        run(items, q, k, v, q if mask is None else mask, out, lse, np.array(sizes, np.int64), scale, *numbers, work=work)
+        masks = _masks(q, mask)
+        attention_rows[q.dtype](items, q, k, v, *masks, out, lse, np.array(sizes, np.int64), scale, *numbers, work=work)
     return out, lse
 
 
@@ -93,27 +92,27 @@ def attention_backward(
     if heads * rows:
         delta = memory.empty(q.shape[:3], q.dtype)
         attention_delta[q.dtype](heads * rows, g, out, delta, table, work=1 + v.shape[3])
-        run = _kernel(attention_gradients_added, attention_gradients_chosen, q, mask)
         numbers = dropout.numbers if dropout else NO_DROPOUT
         work = 1 + rows * min(part, keys) * (2 * depth + 2 * v.shape[3] + 24) // 5
-        run(
-            heads * parts, g, q, k, v, q if mask is None else mask, lse, delta, partial, dk, dv, table, scale, *numbers,
-            work=work,
-        )  # fmt: skip
+        attention_gradients[q.dtype](
+            heads * parts, g, q, k, v, *_masks(q, mask), lse, delta, partial, dk, dv, table, scale, *numbers, work=work
+        )
     else:
         dk.fill(0)
         dv.fill(0)
     return (dq if parts == 1 else sum_parts(partial, axis=0)), dk, dv
 
 
-def _kernel(added: Any, chosen: Any, q: Array, mask: Array | None) -> Any:
-    """The kernel for this type of numbers and of mask."""
-    return chosen[q.dtype, mask.dtype] if mask is not None and mask.dtype == np.bool_ else added[q.dtype, q.dtype]
+def _masks(q: Array, mask: Array | None) -> tuple[Array, Array]:
+    """The mask as the kernels' two operands, one of numbers and one of bools; what is not there is not read."""
+    if mask is None:
+        return q, _NO_BOOLS
+    return (q, mask) if mask.dtype == np.bool_ else (mask, _NO_BOOLS)
 
 
 def _sizes(q: Array, k: Array, v: Array, mask: Array | None, out: Array, items: int, causal: bool) -> list[int]:
     """What the kernels know of shapes and strides, up to the mask."""
-    sizes = [q.shape[1], q.shape[2], k.shape[2], q.shape[3], v.shape[3], items, int(causal), int(mask is not None)]
+    sizes = [q.shape[1], q.shape[2], k.shape[2], q.shape[3], v.shape[3], items, int(causal), mask_kind(mask)]
     for array in (q, k, v, out):
         sizes += _strides(array)
     return sizes + mask_strides(mask)

@@ -1,10 +1,10 @@
-# ruff: noqa: F821 - a kernel's own type is called T, the mask's M
+# ruff: noqa: F821 - a kernel's own type is called T
 """The loops of attention: tiles of ROWS rows and KEYS keys on the stack, products by the matrix product's register tile.
 
 What is the same for every call of a kind comes as one array `sizes` (strides in elements; features are neighbours):
 
     0 heads   1 rows   2 keys   3 features of queries and keys   4 features of values
-    5 items of a head: blocks of rows forward, parts of the keys backward   6 whether it is causal   7 whether there is a mask
+    5 items of a head: blocks of rows forward, parts of the keys backward   6 whether it is causal   7 the mask: 0 none, 1 added, 2 bools
     8 to 10 strides of q along batch, head, row   11 to 13 of k   14 to 16 of v   17 to 19 of the result
     20 to 23 strides of the mask along batch, head, row, key
     24 to 26 strides of the upstream gradient   27 to 29 of that of q   30 to 32 of k   33 to 35 of v
@@ -33,16 +33,14 @@ from kernels.cpu.simd import DEPTH, multiply_rows, pack_panel
 from kernels.cpu.simd import DEPTH_PANEL_{T} as DEPTH_PANEL, LANES_{T} as LANES, PANEL_{T} as PANEL
 """
 _EXP = "exp_nonpositive = EXP_NONPOSITIVE[T]\n"
-_ADDED = "@_inlined\ndef masked(score, entry):\n    return score + entry\n"
-_CHOSEN = "@_inlined\ndef masked(score, entry):\n    return score if entry else T(-inf)\n"
 
 
-def forward_cost(low, high, q, k, v, mask, out, lse, sizes, *numbers):
+def forward_cost(low, high, q, k, v, mask, allowed, out, lse, sizes, *numbers):
     """(operations, bytes) of a launch, for the profiler."""
     return _cost(low, high, sizes, 1, q.nbytes + k.nbytes + v.nbytes + out.nbytes)
 
 
-def backward_cost(low, high, g, q, k, v, mask, lse, delta, dq, dk, dv, sizes, *numbers):
+def backward_cost(low, high, g, q, k, v, mask, allowed, lse, delta, dq, dk, dv, sizes, *numbers):
     """(operations, bytes) of a launch of the backward pass: five products where the forward pass has two."""
     return _cost(low, high, sizes, 2.5, 2 * (q.nbytes + k.nbytes + v.nbytes) + g.nbytes)
 
@@ -97,17 +95,19 @@ def multiply_tile(out, out_at, out_row, rows, columns, depth, tile, tile_row, ti
 
 
 @inlined
-def finish_scores(scores, at, keys, scale, mask, mask_at, mask_step, has_mask, visible):
-    """Scale a row's scores, apply the mask, and hide the keys from number `visible` on."""
-    if not has_mask:
+def finish_scores(scores, at, keys, scale, kind, mask, allowed, mask_at, mask_step, visible):
+    """Scale a row's scores, apply the mask of this kind, and hide the keys from number `visible` on."""
+    for j in range(keys):
+        scores[at + j] *= scale
+    if kind == 1 and mask_step == 1:
         for j in range(keys):
-            scores[at + j] *= scale
-    elif mask_step == 1:
+            scores[at + j] += mask[mask_at + j]
+    elif kind == 1:
         for j in range(keys):
-            scores[at + j] = masked(scores[at + j] * scale, mask[mask_at + j])
-    else:
+            scores[at + j] += mask[mask_at + j * mask_step]
+    elif kind == 2:
         for j in range(keys):
-            scores[at + j] = masked(scores[at + j] * scale, mask[mask_at + j * mask_step])
+            scores[at + j] = scores[at + j] if allowed[mask_at + j * mask_step] else T(-inf)
     for j in range(max(visible, 0), keys):
         scores[at + j] = T(-inf)
 
@@ -124,8 +124,13 @@ def dropout_row(factors, keys, threshold, key, block, kept):
         factors[4 * i + 3] = kept if d < limit else T(0)
 
 
+_uses = [_EXP, multiply_turned, multiply_tile, finish_scores, philox, random_words, dropout_row]
+_options = {"uses": _uses, "fastmath": REASSOCIATE, "imports": _IMPORTS}
+
+
+@kernel(cost=forward_cost, **_options)
 def attention_rows(
-    low: "int64", high: "int64", q: "T*", k: "T*", v: "T*", mask: "M*", out: "T*", lse: "T*", sizes: "int64*",
+    low: "int64", high: "int64", q: "T*", k: "T*", v: "T*", mask: "T*", allowed: "bool*", out: "T*", lse: "T*", sizes: "int64*",
     scale: "T", threshold: "int64", key: "int64", offset: "int64", kept: "T",
 ):  # fmt: skip
     """An item is ROWS rows of one head: their keys pass by, KEYS at a time."""
@@ -157,8 +162,9 @@ def attention_rows(
                 at = i * KEYS
                 visible = first + i + 1 - begin if sizes[6] else keys
                 finish_scores(
-                    scores, at, keys, scale, mask, mask_at + i * sizes[22] + begin * sizes[23], sizes[23], sizes[7], visible
-                )
+                    scores, at, keys, scale, sizes[7], mask, allowed, mask_at + i * sizes[22] + begin * sizes[23], sizes[23],
+                    visible,
+                )  # fmt: skip
                 before = largest[i]
                 peak = before
                 for j in range(keys):
@@ -208,9 +214,10 @@ def attention_delta(low: "int64", high: "int64", g: "T*", out: "T*", delta: "T*"
         delta[item] = total
 
 
+@kernel(cost=backward_cost, **_options)
 def attention_gradients(
-    low: "int64", high: "int64", g: "T*", q: "T*", k: "T*", v: "T*", mask: "M*", lse: "T*", delta: "T*",
-    dq: "T*", dk: "T*", dv: "T*", sizes: "int64*",
+    low: "int64", high: "int64", g: "T*", q: "T*", k: "T*", v: "T*", mask: "T*", allowed: "bool*", lse: "T*",
+    delta: "T*", dq: "T*", dk: "T*", dv: "T*", sizes: "int64*",
     scale: "T", threshold: "int64", key: "int64", offset: "int64", kept: "T",
 ):  # fmt: skip
     """An item is a part of the keys of one head: for each KEYS of them the rows pass by, and gather their part of dq.
@@ -255,7 +262,7 @@ def attention_gradients(
                     at = i * KEYS
                     visible = first + i + 1 - begin if sizes[6] else keys
                     finish_scores(
-                        scores, at, keys, scale, mask, mask_at + i * sizes[22], sizes[23], sizes[7], visible
+                        scores, at, keys, scale, sizes[7], mask, allowed, mask_at + i * sizes[22], sizes[23], visible
                     )
                     shift, inner = lse[row_number + i], delta[row_number + i]
                     if threshold >= 0:
@@ -280,17 +287,3 @@ def attention_gradients(
                     dq, dq_at + first * sizes[29], sizes[29], rows, sizes[3], keys, slopes, KEYS, 1, k, k_row, sizes[13], 1,
                     panel,
                 )  # fmt: skip
-
-
-def _both(function, cost):
-    """The kernel for masks that are added to the scores, and the one for masks of bools."""
-    made = []
-    for name, how in (("added", _ADDED), ("chosen", _CHOSEN)):
-        uses = [_EXP, how, multiply_turned, multiply_tile, finish_scores, philox, random_words, dropout_row]
-        options = {"uses": uses, "fastmath": REASSOCIATE, "imports": _IMPORTS, "cost": cost}
-        made.append(kernel(name=f"{function.__name__}_{name}", **options)(function))
-    return made
-
-
-attention_rows_added, attention_rows_chosen = _both(attention_rows, forward_cost)
-attention_gradients_added, attention_gradients_chosen = _both(attention_gradients, backward_cost)

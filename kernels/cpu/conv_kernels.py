@@ -116,7 +116,7 @@ def pack_windows(panel, pitch, table, runs, source, source_at, first, count, siz
             line = source_at + channel * sizes[25] + table[at + 2] + z * sizes[27] + y * sizes[28]
             to = number * pitch + table[at]
             length = table[at + 1]
-            exact = int(table[at] + length + LANES > pitch and number == taps - 1 and taps > 1)
+            exact = int(table[at] + length + LANES > pitch and number == taps - 1 and count > taps and taps + runs > 2)
             if sizes[29] == 1 and step == 1:
                 copy_windows(
                     1, panel, to, taps * pitch, source, line + x, sizes[25], -x, width - x, length, repeats, exact

@@ -39,6 +39,8 @@ if JIT_DISABLED:
                 panel[panel_at + r * panel_step + j] = source[source_at + r * source_step + j * STEP] if inside else 0.0
 
 else:
+    from kernels.cpu.simd import _call_own_function
+
     _I = types.int64
     _BITS = ir.IntType(32)
 
@@ -75,8 +77,9 @@ else:
             return None
         step = STEP.literal_value
 
-        def generate(context, builder, signature, arguments):
-            panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats, exact = arguments[1:]
+        def body(
+            builder, panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats, exact
+        ):  # fmt: skip
             lanes = lanes_of(panel.type.pointee)
             if step == 2:  # what lies behind the last window is not read either
                 last = builder.sub(builder.add(count, count), integer(1))
@@ -106,6 +109,8 @@ else:
                     with part:
                         written = window_mask(builder, integer(0), left, lanes)
                         loop(lambda value, place, mask=written: _store_masked(builder, value, place, mask))
-            return context.get_dummy_value()
+
+        def generate(context, builder, signature, arguments):
+            return _call_own_function(context, builder, f"copy_windows_{step}_{panel.dtype}", arguments[1:], body)
 
         return types.void(STEP, panel, _I, _I, source, _I, _I, _I, _I, _I, _I, _I), generate

@@ -441,8 +441,10 @@ def test_plain_sequences():
         ({"batch_sampler": [[0]], "sampler": [0]}, "batch_sampler excludes"),
         ({"batch_sampler": [[0]], "drop_last": True}, "batch_sampler excludes"),
         ({"batch_size": None, "drop_last": True}, "drop_last needs a batch_size"),
-        ({"num_workers": 2}, "num_workers must be 0, got 2; worker processes are not supported yet"),
-        ({"num_workers": -1}, "num_workers must be 0, got -1"),
+        ({"num_workers": 2.5}, "num_workers must be an integer, 0 or more, got 2.5"),
+        ({"num_workers": -1}, "num_workers must be an integer, 0 or more, got -1"),
+        ({"prefetch_factor": 2}, "needs workers"),
+        ({"num_workers": 1, "prefetch_factor": 0}, "1 or more"),
     ],
 )
 def test_arguments_that_exclude_one_another(options, message):
