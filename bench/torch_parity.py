@@ -239,7 +239,8 @@ def main() -> int:
             found.append(difference)
             failed += not difference <= limit
         print("  ".join(f"{d:11.1e}" for d in found), "", text[:160])
-    print(f"{failed} differ, {missing} are not there; relative differences in {' and '.join(LIMITS)}; PyTorch {torch.__version__}")
+    dtypes = " and ".join(LIMITS)
+    print(f"{failed} differ, {missing} are not there; relative differences in {dtypes}; PyTorch {torch.__version__}")
     return int(failed > 0)
 
 
