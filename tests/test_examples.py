@@ -94,3 +94,27 @@ def test_digits_help():
     assert result.returncode == 0
     for option in ("--epochs", "--seed", "--batch-size", "--device", "--out"):
         assert option in result.stdout
+
+
+def example(name, monkeypatch):
+    """An example as a module."""
+    monkeypatch.syspath_prepend(DIGITS.parent)
+    return importlib.import_module(name)
+
+
+def test_poisson_comes_near_the_solution(monkeypatch, capsys):
+    error = example("poisson", monkeypatch).main(["--steps", "30"])
+    assert error < 5e-3 and f"largest error of u {error:.2e}" in capsys.readouterr().out
+
+
+def test_poisson_leaves_the_ends_alone(monkeypatch):
+    poisson = example("poisson", monkeypatch)
+    ends = poisson.solution(poisson.make_model(), ag.tensor([[0.0], [1.0]], dtype="float64"))
+    assert ends.tolist() == [[0.0], [0.0]]
+
+
+@pytest.mark.parametrize(("data", "least"), [("breast_cancer", 0.93), ("wine", 0.9), ("diabetes", 0.3)])
+def test_tables_are_learned(data, least, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    assert example("tabular", monkeypatch).main([data, "--epochs", "25"]) > least
+    assert re.search(rf"^{data}: .* of a linear model \d", capsys.readouterr().out)
