@@ -19,6 +19,7 @@ from autograd.function import Function
 from autograd.graph import Leaf, Node, count_consumers, topological_order
 from autograd.mode import enable_grad, grad_mode, is_grad_enabled, no_grad
 from autograd.ops import elementwise as ew
+from autograd.ops.complex_numbers import conj, real
 from autograd.ops.creation import as_seed, asarray, zeros, zeros_like
 from autograd.ops.reduce import sum as sum_
 from autograd.ops.shape import reshape, stack
@@ -194,7 +195,7 @@ def jvp(f: Callable, args: Any, tangents: Any) -> tuple[Tensor, Tensor]:
         pulled = _pull(output, inputs, upstream, True)
         total = None
         for g, x, t in zip(pulled, inputs, tangents, strict=True):
-            term = sum_(g * as_seed(t, x, "jvp"))
+            term = sum_(real(g * conj(as_seed(t, x, "jvp"))))
             total = term if total is None else total + term
         assert total is not None
         record = enabled and _reaches_outside(total, [*inputs, upstream])
@@ -204,6 +205,9 @@ def jvp(f: Callable, args: Any, tangents: Any) -> tuple[Tensor, Tensor]:
 
 def jacobian(f: Callable, argnums: Any = 0) -> Callable:
     """A function that computes all derivatives of f's result by its argument(s): shape (*output, *input).
+
+    Raises:
+        TypeError: the result is complex.
 
     >>> import autograd as ag
     >>> ag.jacobian(lambda x: x * x)(ag.tensor([1.0, 2.0]))
@@ -218,6 +222,11 @@ def jacobian(f: Callable, argnums: Any = 0) -> Callable:
         with enable_grad():
             inputs = [_stand_in(_as_float(args[k], "jacobian", k)) for k in numbers]
             output = _as_output(f(*_replace(args, numbers, inputs), **kwargs), "jacobian")
+            if output.dtype.kind == "c":
+                raise TypeError(
+                    f"jacobian: the result is {output.dtype}, whose derivatives are no single matrix of complex numbers; return "
+                    "view_as_real(result), its real or its imaginary part, or use jvp or vjp"
+                )
             record = enabled and _reaches_outside(output, inputs)
             rows: list[list[Tensor]] = [[] for _ in inputs]
             for k in range(output.size):
@@ -244,12 +253,27 @@ def _unit(output: Tensor, index: int) -> Tensor:
 def hessian(f: Callable, argnums: int = 0) -> Callable:
     """A function that computes all second derivatives of f, which returns a single number: shape (*input, *input).
 
+    Raises:
+        TypeError: the argument is complex.
+
     >>> import autograd as ag
     >>> ag.hessian(lambda x: (x**3).sum())(ag.tensor([1.0, 2.0]))
     tensor([[ 6.,  0.],
             [ 0., 12.]], dtype=float32)
     """
-    return jacobian(_recorded(grad(f, argnums)), argnums)
+    second = jacobian(_recorded(grad(f, argnums)), argnums)
+
+    @wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        (number,) = _numbers(argnums, args, "hessian")
+        if _as_float(args[number], "hessian", number).dtype.kind == "c":
+            raise TypeError(
+                "hessian: of complex numbers the second derivatives are no single matrix; take them by the parts, of "
+                "lambda parts: f(view_as_complex(parts)), or use hessian_vector_product"
+            )
+        return second(*args, **kwargs)
+
+    return wrapped
 
 
 def _recorded(f: Callable) -> Callable:
@@ -280,7 +304,7 @@ def hessian_vector_product(f: Callable, argnum: int = 0) -> Callable:
         *arguments, vector = args
         point = asarray(arguments[argnum])
         direction = as_seed(vector, point, "hessian_vector_product")
-        return grad(lambda *a: sum_(gradient(*a, **kwargs) * direction), argnum)(*arguments)
+        return grad(lambda *a: sum_(real(gradient(*a, **kwargs) * conj(direction))), argnum)(*arguments)
 
     return wrapped
 

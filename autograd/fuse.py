@@ -102,7 +102,8 @@ def _output(result: Any, name: str) -> Any:
 def _check_operands(name: str, args: tuple, kwargs: dict) -> None:
     """A fused function computes in floats: integers would silently be rounded, and parameters are not differentiated."""
     arrays = [a for a in args if hasattr(a, "dtype")]
-    if arrays and not any(a.dtype.kind == "f" for a in arrays):
+    kinds = {a.dtype.kind for a in arrays}
+    if arrays and ("f" not in kinds or "c" in kinds):
         listed = ", ".join(str(a.dtype) for a in arrays)
         raise TypeError(f"{name}: a fused function computes in floats, its operands are {listed}; convert with astype first")
     for key, value in kwargs.items():

@@ -63,7 +63,7 @@ def check(name: str, q: Any, k: Any, v: Any, mask: Any) -> None:
             raise TypeError(f"{name}: the query is {q.dtype}, the {what} {array.dtype}; convert one with astype")
         if len(array.shape) != 4:
             raise ValueError(f"{name}: the {what} must be (batch, heads, length, features), got shape {tuple(array.shape)}")
-    (b, h, t, d), (s, e) = q.shape, v.shape[2:]
+    (b, h, t, d), s = q.shape, v.shape[2]
     if tuple(k.shape) != (b, h, s, d) or tuple(v.shape[:2]) != (b, h):
         raise ValueError(
             f"{name}: a query (B, H, T, D) takes keys (B, H, S, D) and values (B, H, S, E), got shapes "

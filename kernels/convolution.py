@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from math import gcd, prod
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -57,11 +57,6 @@ class Geometry:
     @property
     def out_shape(self) -> tuple[int, ...]:
         return (self.batch, self.groups * self.outputs, *self.positions[3 - self.dimensions :])
-
-    @property
-    def operations(self) -> int:
-        """Multiplications and additions of any of the three passes, counting zeros outside."""
-        return 2 * prod(self.out_shape) * self.inputs * prod(self.taps)
 
 
 @dataclass(frozen=True)

@@ -80,9 +80,13 @@ def _windows(
         if ceil_mode and (count - 1) * s >= n + p:
             count -= 1
         if count < 1:
-            raise ValueError(f"{name}: a window reaches over {reach} elements, an input of shape {x_shape} with padding {padding} has less")
+            raise ValueError(
+                f"{name}: a window reaches over {reach} elements, an input of shape {x_shape} with padding {padding} has less"
+            )
         if d > 1 and p and not all(any(0 <= i * s - p + t * d < n for t in range(k)) for i in range(count)):
-            raise ValueError(f"{name}: with dilation {dilation} and padding {padding} there is a window without an element of the input")
+            raise ValueError(
+                f"{name}: with dilation {dilation} and padding {padding} there is a window without an element of the input"
+            )
         positions.append(count)
     return _made(x_shape, sizes, tuple(positions), taps, stride, padding, dilation)
 
@@ -140,6 +144,7 @@ def _made(
     planes = 1
     for n in leading:
         planes *= n
+
     def three(numbers: tuple[int, ...], missing: int) -> Three:
         return (*((missing,) * (3 - len(numbers))), *numbers)  # type: ignore[return-value]
 

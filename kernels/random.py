@@ -122,6 +122,15 @@ class Generator:
             self._offset = (offset + -(-count // per_block)) & _BITS_64
         return key, offset
 
+    def take_blocks(self, count: int) -> tuple[int, int]:
+        """(key, number of the first) of `count` blocks of four words, for a kernel that makes its random numbers itself.
+
+        >>> generator = Generator(7)
+        >>> generator.take_blocks(3), generator.take_blocks(1)
+        ((7, 0), (7, 3))
+        """
+        return self._take(count, 1)
+
     # --- numbers
 
     def uniform(

@@ -11,6 +11,7 @@ from math import prod
 import autograd as ag
 from autograd import Tensor
 from autograd.ops import nn_ops
+from autograd.ops.attention import scaled_dot_product_attention
 from autograd.ops.elementwise import OPERATIONS, Elementwise
 from kernels import scalar as s
 from kernels.formulas import define
@@ -21,6 +22,17 @@ from nn.conv_functions import (
     conv_transpose1d,
     conv_transpose2d,
     conv_transpose3d,
+)
+from nn.dropout_functions import (
+    alpha_dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
+from nn.embedding_functions import (
+    embedding,
+    embedding_bag,
 )
 from nn.loss_functions import (
     binary_cross_entropy,
@@ -48,12 +60,52 @@ from nn.margin_losses import (
     soft_margin_loss,
     triplet_margin_loss,
 )
+from nn.norm_functions import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    rms_norm,
+)
+from nn.pool_functions import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
+from nn.vision_functions import (
+    bilinear,
+    channel_shuffle,
+    fold,
+    interpolate,
+    pad,
+    pixel_shuffle,
+    pixel_unshuffle,
+    unfold,
+)
 
 __all__ = [
+    "bilinear", "channel_shuffle", "fold", "interpolate", "pad", "pixel_shuffle", "pixel_unshuffle", "unfold",
+    "alpha_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
+    "embedding", "embedding_bag",
+    "batch_norm", "group_norm", "instance_norm", "rms_norm",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
+    "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d",
+    "max_pool1d", "max_pool2d", "max_pool3d",
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "cosine_embedding_loss", "cosine_similarity", "ctc_loss", "gaussian_nll_loss", "glu", "hinge_embedding_loss",
     "margin_ranking_loss", "multi_margin_loss", "multilabel_soft_margin_loss", "pairwise_distance", "poisson_nll_loss", "rrelu",
-    "soft_margin_loss", "threshold", "triplet_margin_loss",
+    "scaled_dot_product_attention", "soft_margin_loss", "threshold", "triplet_margin_loss",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cross_entropy", "dropout", "elu", "gelu",
     "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "kl_div", "l1_loss", "layer_norm",
     "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot",

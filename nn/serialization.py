@@ -69,7 +69,7 @@ def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
         content = package.numpy.save(arrays, metadata=metadata)
     except package.SafetensorError as error:
         raise ValueError(f"save: cannot write {os.fspath(path)}: {error}") from error
-    _write_atomically(path, content)
+    write_atomically(path, content)
 
 
 def load(path: str | os.PathLike) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def _array(name: str, found: dict[str, Any]) -> np.ndarray:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _write_atomically(path: str | os.PathLike, content: bytes) -> None:
+def write_atomically(path: str | os.PathLike, content: bytes) -> None:
     """Put a file in the place of another: complete and on the disk before it gets the name."""
     target = os.path.realpath(path)  # a link keeps pointing to the file, which is what is replaced
     folder, name = os.path.split(target)

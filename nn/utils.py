@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from math import inf
 
 import autograd as ag
 from autograd.ops.elementwise import OPERATIONS
 from autograd.ops.inplace import update_in_place
+from nn import parametrizations
+from nn import sequences as rnn
+
+sys.modules[__name__ + ".parametrizations"] = parametrizations
+sys.modules[__name__ + ".rnn"] = rnn  # for `from nn.utils.rnn import pad_sequence`, as in PyTorch
 
 
 def _gradients(parameters: ag.Tensor | Iterable[ag.Tensor]) -> list[ag.Tensor]:

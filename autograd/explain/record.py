@@ -220,11 +220,13 @@ class _Recorder:
         return shown, numbers
 
     def _constant(self, tensor: Tensor) -> str:
-        name = self.names.of_constant(tensor)
+        name, layout = self.names.of_constant(tensor), tensor._layout
         if name is None:
-            return number_text(tensor.item()) if tensor.size == 1 else f"tensor{tensor.shape}"
+            if tensor.size != 1:
+                return f"tensor{layout.shape}"
+            number = number_text(tensor.item())
+            return f"({number})" if layout.dtype.kind == "c" else number
         if name not in self.constants:
-            layout = tensor._layout
             self.constants[name] = Made(
                 name, "constant", "", name, (), layout.shape, layout.dtype.name, _value(tensor.detach()), None
             )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from autograd.explain.values import number_text
+from autograd.ops.complex_numbers import Holomorphic
 from autograd.ops.derivative import ElementwiseNode
 from kernels import scalar
 from kernels.scalar import ONE, rebuild, variable
@@ -28,7 +29,7 @@ _LOOSE = {"+", "-"}
 
 def operation_name(node: Any) -> str:
     """The operation's name as a user writes it."""
-    if isinstance(node, ElementwiseNode) or hasattr(node, "function"):
+    if isinstance(node, (ElementwiseNode, Holomorphic)) or hasattr(node, "function"):
         return node.name
     kind = type(node).__name__
     return _NAMES.get(kind) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()
@@ -211,6 +212,11 @@ RULES: dict[str, Any] = {
     "SetItem": ("{g} with 0 at the overwritten place", "{g} at the overwritten place"),
     "Put": ("{g} with 0 at the overwritten place", "{g} at the overwritten place"),
     "SetWhere": ("{g} with 0 at the overwritten place", "{g} at the overwritten place"),
+    "Holomorphic": "{g} times the complex conjugate of the derivative",
+    "Multiply": ("{g} * conj({1})", "{g} * conj({0})"),
+    "Conj": "conj({g})",
+    "ViewAsReal": "view_as_complex({g})",
+    "ViewAsComplex": "view_as_real({g})",
     "AsType": "{g}",
     "Clone": "{g}",
 }

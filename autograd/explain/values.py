@@ -12,7 +12,7 @@ _FIRST = 3
 NOT_KEPT = "(not kept; run under ag.detect_anomaly() to see it)"
 
 
-def number_text(value: float | int | bool) -> str:
+def number_text(value: complex | float | int | bool) -> str:
     """A number with four digits, whole ones of integer types as they are.
 
     >>> number_text(0.70710678), number_text(-6.0), number_text(3), number_text(1e-9)
@@ -24,7 +24,7 @@ def number_text(value: float | int | bool) -> str:
     return text.rstrip(".")
 
 
-def factor_text(value: float) -> str:
+def factor_text(value: complex | float) -> str:
     """A number as it stands behind `*` or `+`: negative ones in parentheses."""
     text = number_text(value)
     return f"({text})" if text.startswith("-") else text
@@ -35,15 +35,15 @@ class Value:
     """What is told of an array: all elements where they are few, otherwise the first ones and their range.
 
     shape, dtype: of the array; elements: nested lists of all elements, or a flat list of the first few; low, mean,
-    high: of the elements (None without any); nans: how many are NaN.
+    high: of the elements (None without any), of complex ones of their absolute values; nans: how many are NaN.
     """
 
     shape: tuple[int, ...]
     dtype: str
     elements: Any
-    low: float | None
-    mean: float | None
-    high: float | None
+    low: float | complex | None
+    mean: float | complex | None
+    high: float | complex | None
     nans: int
 
     @classmethod
@@ -64,14 +64,16 @@ class Value:
             return cls(array.shape, array.dtype.name, elements, None, None, None, 0)
         if array.size == 1:
             only = array.item()
-            return cls(array.shape, array.dtype.name, elements, only, float(only), only, int(only != only))
+            mean = only if array.dtype.kind == "c" else float(only)
+            return cls(array.shape, array.dtype.name, elements, only, mean, only, int(only != only))
         with np.errstate(all="ignore"):
-            nans = int(np.isnan(array).sum()) if array.dtype.kind == "f" else 0
-            mean = float(array.mean(dtype=np.float64))
-            return cls(array.shape, array.dtype.name, elements, array.min().item(), mean, array.max().item(), nans)
+            nans = int(np.isnan(array).sum()) if array.dtype.kind in "fc" else 0
+            sizes = np.abs(array) if array.dtype.kind == "c" else array
+            mean = float(sizes.mean(dtype=np.float64))
+            return cls(array.shape, array.dtype.name, elements, sizes.min().item(), mean, sizes.max().item(), nans)
 
     @property
-    def number(self) -> float | None:
+    def number(self) -> float | complex | None:
         """The element, where there is only one."""
         return self.low if self.is_number else None
 
@@ -90,10 +92,11 @@ class Value:
         first = ", ".join(map(number_text, self.elements))
         if self.nans:
             return f"[{first}, ...] {self.nans:,} of {_count(self.shape):,} are nan"
-        if self.low == self.high:
+        is_complex = self.dtype.startswith("complex")
+        if self.low == self.high and not is_complex:
             return f"all {number_text(self.low)}"
         low, mean, high = (number_text(v) for v in (self.low, self.mean, self.high))  # type: ignore[arg-type]
-        return f"[{first}, ...] min {low} mean {mean} max {high}"
+        return f"[{first}, ...] {'abs ' if is_complex else ''}min {low} mean {mean} max {high}"
 
     def __str__(self) -> str:
         large = self.low is None or _count(self.shape) > _SHOWN

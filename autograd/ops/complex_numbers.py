@@ -180,7 +180,7 @@ class Holomorphic(Operation):
         self.operation = operation
         host = [self.backend.to_numpy(x) for x in operands]
         with np.errstate(all="ignore"):
-            value = _VALUES.get(operation.name, operation.formula.evaluate)(*host)
+            value = (_VALUES.get(operation.name) or operation.formula.evaluate)(*host)  # type: ignore[reportOptionalCall]
         return self.backend.from_numpy(np.asarray(value, dtype=dtype, order="C"))
 
     @property
@@ -263,19 +263,41 @@ def _power_of_exponent(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return ew.where(is_zero, 0j, g * x**y * ew.log(ew.where(is_zero, 1 + 0j, x)))
 
 
-def _slope_of_acosh(g: Tensor, x: Tensor) -> Tensor:
-    """1 / (sqrt(z - 1) sqrt(z + 1)): one root of the product has the other sign in half of the plane."""
+# Slopes of inverse functions. Where one root of a product would have the other sign in half of the plane there are two, and
+# `x - -1` is x + 1 with the sign of an imaginary part -0 kept: it says on which side of a branch cut x lies.
+
+
+def _slope_of_asin(g: Tensor, x: Tensor) -> Tensor:
+    """1 / (sqrt(1 - z) sqrt(1 + z))."""
     from autograd.ops import elementwise as ew
 
-    return g / (ew.sqrt(x - 1) * ew.sqrt(x + 1))
+    return g / (ew.sqrt(-x - -1) * ew.sqrt(x - -1))
 
 
-def _expm1(z: np.ndarray) -> np.ndarray:
+def _slope_of_acos(g: Tensor, x: Tensor) -> Tensor:
+    return -_slope_of_asin(g, x)
+
+
+def _slope_of_asinh(g: Tensor, x: Tensor) -> Tensor:
+    """1 / sqrt(z^2 + 1)."""
+    from autograd.ops import elementwise as ew
+
+    return g / ew.sqrt(x * x - -1)
+
+
+def _slope_of_acosh(g: Tensor, x: Tensor) -> Tensor:
+    """1 / (sqrt(z - 1) sqrt(z + 1))."""
+    from autograd.ops import elementwise as ew
+
+    return g / (ew.sqrt(x - 1) * ew.sqrt(x - -1))
+
+
+def _expm1(z: Any) -> np.ndarray:
     """NumPy's formula, with the values that the Array API asks for at infinities and on the real axis, where NumPy's are NaN."""
     x, y = z.real, z.imag
     half = np.sin(y / 2)
     is_real, endless = y == 0, np.isinf(x) & ~np.isfinite(y)
-    value = np.empty_like(z)
+    value: Any = np.empty_like(z)
     value.real = np.where(endless, np.where(x > 0, x, -1.0), np.expm1(x) * np.cos(y) - 2 * half * half)
     value.imag = np.where(endless, np.where(x > 0, np.nan, 0.0), np.exp(x) * np.sin(y))
     value.real[is_real] = np.expm1(x[is_real]) + 0.0  # 0 at -0, too
@@ -289,6 +311,9 @@ _VALUES: dict[str, Callable] = {"expm1": _expm1}
 # Where the derivative is not that of the real formula: by operand, from (upstream gradient, operands).
 _DERIVATIVES: dict[str, tuple[Callable, ...]] = {
     "pow": (_power_of_base, _power_of_exponent),
+    "asin": (_slope_of_asin,),
+    "acos": (_slope_of_acos,),
+    "asinh": (_slope_of_asinh,),
     "acosh": (_slope_of_acosh,),
 }
 
@@ -314,7 +339,7 @@ def _rules() -> dict[str, Callable]:
 
 @cache
 def _is_holomorphic(formula: Formula) -> bool:
-    is_number = formula.result != "bool" and len(formula.outputs) == 1
+    is_number = formula.result != "bool" and len(formula.outputs) == 1 and not formula.parameters
     return is_number and all(node.op in _HOLOMORPHIC for node in postorder(formula.outputs))
 
 
@@ -330,7 +355,7 @@ def result_dtype(operation: Elementwise, compute: np.dtype) -> np.dtype:
     return dtypes.real_of(compute) if operation.name == "abs" else compute
 
 
-def run(operation: Elementwise, operands: Any, compute: np.dtype, values: tuple) -> Tensor:
+def run(operation: Elementwise, operands: Any, compute: np.dtype) -> Tensor:
     """An elementwise operation of which some operand is complex."""
     device = next(o.device for o in operands if isinstance(o, Tensor))
     bools = operation.formula.booleans
@@ -373,11 +398,12 @@ def prod(x: Tensor, axes: tuple[int, ...], keepdims: bool) -> Tensor:
     rest = tuple(x.shape[a] for a in kept)
     size = builtins.int(np.prod([x.shape[a] for a in axes], dtype=np.int64))
     flat = reshape(permute_dims(x, (*kept, *axes)), (*rest, size))
-    if size == 0:
-        flat = ones((*rest, 1), dtype=x.dtype, device=x.device)
+    one = ones((*rest, 1), dtype=x.dtype, device=x.device)
+    if size < 2:  # the result has memory of its own, and none is a product, too
+        flat = concat([flat, one], axis=-1) if size == 0 else flat.clone()
     while flat.shape[-1] > 1:
         if flat.shape[-1] % 2:
-            flat = concat([flat, ones((*rest, 1), dtype=x.dtype, device=x.device)], axis=-1)
+            flat = concat([flat, one], axis=-1)
         flat = flat[..., ::2] * flat[..., 1::2]
     return reshape(flat, tuple(1 if a in axes else s for a, s in enumerate(x.shape)) if keepdims else rest)
 
@@ -390,6 +416,8 @@ def cumulative_prod(x: Tensor, axis: int) -> Tensor:
         return t[(slice(None),) * axis + (which,)]
 
     step, length = 1, x.shape[axis]
+    if length < 2:
+        return x.clone()
     while step < length:
         x = concat([part(x, slice(None, step)), part(x, slice(step, None)) * part(x, slice(None, -step))], axis=axis)
         step *= 2

@@ -80,6 +80,10 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
     def __repr__(self) -> str:
         return f"<elementwise operation {self.name}>"
 
+    def __deepcopy__(self, memo: dict) -> Elementwise:
+        """Itself, like any function: a layer that keeps an activation can be copied."""
+        return self
+
     def __call__(self, *operands: Any, **parameters: float) -> Any:
         if self.short is not None and not parameters and len(operands) == len(self.formula.inputs):
             return self.short(*operands)
@@ -110,7 +114,7 @@ class Elementwise:  # a formula as a function of tensors, arrays and Python numb
         key = tuple(kinds)
         plan = self._plans.get(key) or self._make_plan(key)
         if plan.call is None:
-            return complex_numbers.run(self, operands, self._compute_dtype(key), values)
+            return complex_numbers.run(self, operands, self._compute_dtype(key))
         if plan.checks is not None:
             checked = check_integers(self.name, operands, plan.checks)
             if checked is not operands:

@@ -66,6 +66,8 @@ def update_in_place(operation: Elementwise, target: Tensor, *others: Any, **para
         raise ValueError(f"{name}: the result has shape {layout.shape}, the tensor {target.shape}")
     backend = backend_for(target.device)
     if recording or plan.call is None:
+        if recording and plan.call is None:  # of complex numbers, whose rules may save the operand anywhere
+            before._data = backend.copy(before._data)
         result = operation(before, *(before if o is target else o for o in others), **parameters)
         node = result._edge
         if isinstance(node, ElementwiseNode) and (anomaly_mode.get() or any(s is before for s in node.saved or ())):

@@ -280,6 +280,8 @@ def argmin(x: Tensor, /, axis: int | None = None, keepdims: bool = False) -> Ten
 
 
 def _arg(x: Tensor, axis: int | None, keepdims: bool, name: str) -> Tensor:
+    if x.dtype.kind == "c":
+        raise TypeError(f"{name}: complex numbers have no order, got {x.dtype}; take the real part or the absolute value first")
     place = None if axis is None else normalize_axis(axis, x.ndim, name)
     _not_empty(x, tuple(range(x.ndim)) if place is None else (place,), name)
     return _plain(name, x, axis=place, keepdims=keepdims)

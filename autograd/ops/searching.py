@@ -68,6 +68,8 @@ def searchsorted(x1: Tensor, x2: Any, /, *, side: str = "left", sorter: Tensor |
             raise ValueError(f"searchsorted: sorter must be integers of shape {x1.shape}, got {sorter.shape}, {sorter.dtype}")
         x1 = getitem(x1.detach(), sorter)
     dtype = dtypes.result_type(x1, x2)
+    if dtype.kind == "c":
+        raise TypeError(f"searchsorted: complex numbers have no order, got {dtype}; search among the parts or absolute values")
     wanted = _as(x2, dtype, x1, "searchsorted")
     return wrap(backend_for(x1.device).searchsorted(_as(x1, dtype, x1, "searchsorted")._data, wanted._data, side == "right"))
 

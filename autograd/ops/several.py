@@ -6,12 +6,12 @@ from typing import Any
 
 from autograd.graph import Port, changed_since, remember_caller
 from autograd.mode import anomaly_mode, grad_mode
-from autograd.ops.base import Operation
+from autograd.ops.base import Operation, _different_devices
 from autograd.tensor import Tensor, Version, tensor_of, version_of, wrap
 
 
 class SeveralResults(Operation):
-    """An operation of one operand whose `forward` gives a tuple of arrays, floats of which can be differentiated.
+    """An operation whose `forward` gives a tuple of arrays, floats of which can be differentiated.
 
     `rule(self, *grads)` gets one upstream gradient per result, None for results that nothing depends on. It is
     written with `self.operand(0)` (kept where `saves` says so) and `self.results()`, which are all kept.
@@ -21,15 +21,18 @@ class SeveralResults(Operation):
 
     @classmethod
     def apply(cls, *operands: Any, **options: Any) -> Any:
-        """Run the operation, and record it where the operand requires grad: a tuple of tensors."""
-        (x,) = operands
+        """Run the operation, and record it where an operand requires grad: a tuple of tensors."""
         node = cls.__new__(cls)
-        node.layout = x._layout  # until the results are there: the operand's shape and device, for forward
-        outputs = tuple([wrap(data) for data in node.forward(x._data, **options)])
-        if not grad_mode.get() or x._edge is None:
+        node.layout = operands[0]._layout  # until the results are there: the operand's shape and device, for forward
+        if any(o._layout.device != node.layout.device for o in operands[1:]):
+            raise _different_devices(node.name, operands)
+        outputs = tuple([wrap(data) for data in node.forward(*[o._data for o in operands], **options)])
+        edges = tuple([o._edge for o in operands])
+        if not grad_mode.get() or not any(edges):
             return outputs
-        node.inputs, node.layout, node.extra = (x._edge,), outputs[0]._layout, None
-        node.saved = ((x, version_of(x)),) if node.saves((True,))[0] else ()
+        node.inputs, node.layout, node.extra = edges, outputs[0]._layout, None
+        saves = node.saves(tuple([e is not None for e in edges]))
+        node.saved = tuple([(o, version_of(o)) if s else None for o, s in zip(operands, saves, strict=True)])
         kept = []
         for k, out in enumerate(outputs):
             out._version = Version()
@@ -62,6 +65,6 @@ class SeveralResults(Operation):
         """Sorts the gradients that have arrived by result, and asks `rule`."""
         return self.rule(*[grad.get(k) for k in range(len(self.kept))])  # type: ignore[arg-type]
 
-    def rule(self, *grads: Tensor | None) -> Tensor:
-        """The gradient of the operand, from one of each result (None where nothing depends on it)."""
+    def rule(self, *grads: Tensor | None) -> Any:
+        """The gradient of the operand (a tuple for several), from one of each result (None where nothing depends on it)."""
         raise NotImplementedError(f"{self.name} has no derivative rule")

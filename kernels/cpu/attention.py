@@ -6,8 +6,6 @@ the queries, keys and values do, and do not depend on the number of threads.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from kernels import memory
@@ -26,8 +24,8 @@ from kernels.layout import layout_of
 Array = np.ndarray
 
 _NO_BOOLS = np.zeros(1, np.bool_)
-_PARTS = 16  # items that a backward pass is divided into, if there are keys enough; it must not depend on the threads
-_PART = 256  # keys that a part has at least
+_PARTS = 8  # items that a backward pass has at least, if there are keys enough; it must not depend on the threads
+_PART = 128  # keys that a part has at least
 
 
 def attention(
@@ -131,11 +129,10 @@ def _in_lines(array: Array) -> Array:
 
 
 def _laid_out(like: Array, shape: tuple[int, ...]) -> Array:
-    """Memory for a result (B, H, T, E), with the heads inside the rows where the operand has them there.
+    """Memory for a result (B, H, T, E) in which batches, heads and rows lie as the operand has them.
 
     Layers split features into heads without moving them: so they are joined again without moving.
     """
-    b, h, t, e = shape
-    if 0 < like.strides[1] < like.strides[2] and h > 1:
-        return memory.empty((b, t, h, e), like.dtype).transpose(0, 2, 1, 3)
-    return memory.empty(shape, like.dtype)
+    order = sorted(range(3), key=lambda axis: -like.strides[axis]) if 0 not in like.strides[:3] else [0, 1, 2]
+    made = memory.empty((*[shape[axis] for axis in order], shape[3]), like.dtype)
+    return made.transpose(*[order.index(axis) for axis in range(3)], 3)

@@ -4,7 +4,8 @@
 What is the same for every call of a kind comes as one array `sizes` (strides in elements; features are neighbours):
 
     0 heads   1 rows   2 keys   3 features of queries and keys   4 features of values
-    5 items of a head: blocks of rows forward, parts of the keys backward   6 whether it is causal   7 the mask: 0 none, 1 added, 2 bools
+    5 items of a head: blocks of rows forward, parts of the keys backward   6 whether it is causal
+    7 the kind of mask: 0 none, 1 added, 2 bools
     8 to 10 strides of q along batch, head, row   11 to 13 of k   14 to 16 of v   17 to 19 of the result
     20 to 23 strides of the mask along batch, head, row, key
     24 to 26 strides of the upstream gradient   27 to 29 of that of q   30 to 32 of k   33 to 35 of v

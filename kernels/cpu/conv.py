@@ -25,15 +25,18 @@ from kernels.convolution import (
 )
 from kernels.cpu.conv_kernels import conv_weight_windows, conv_windows
 from kernels.cpu.data import copy
+from kernels.cpu.depthwise_kernels import conv_depthwise, conv_depthwise_weight
 from kernels.cpu.reduce import sum as sum_parts
 from kernels.cpu.simd import LANES_float32, LANES_float64, PANEL_float32, PANEL_float64
-from kernels.cpu.simd_windows import STEPS, WINDOW_ROWS
+from kernels.cpu.simd_windows import MOST_TAPS, PARTIAL, STEPS, WINDOW_ROWS
 from kernels.launch import Kernel
 from kernels.layout import layout_of
 
 _PANELS = {np.dtype(np.float32): PANEL_float32, np.dtype(np.float64): PANEL_float64}
 _LANES = {np.dtype(np.float32): LANES_float32, np.dtype(np.float64): LANES_float64}
 _PART, _PARTS = 8192, 64  # positions that are summed one block after the other, and parts of so many at most
+_FEW_ROWS, _GROUPS = 4, 32  # a group's results in a depthwise convolution at most, and groups in a block
+_IMAGE_PARTS = 16  # parts of the images that a depthwise convolution's gradient is summed in, at most
 _SMALL = 32  # panels of an image from which on a last one that is not full does not matter
 
 Array = np.ndarray
@@ -133,10 +136,14 @@ def conv_weight_gradient(
     grad, x = copy_if_needed(grad), _in_lines(x)
     depth = g.inputs * prod(g.taps)
     (launch,) = _planned(_weight_plan, g, x, grad, False)
-    parts = memory.empty((launch.parts, g.groups, depth, g.outputs), x.dtype)
+    depthwise = launch.kernel is not conv_weight_windows[x.dtype]
+    shape = (g.outputs, depth) if depthwise else (depth, g.outputs)
+    parts = memory.empty((launch.parts, g.groups, *shape), x.dtype)
     if launch.parts and parts.size:
         launch.kernel(launch.items, x, grad, parts, launch.sizes, work=launch.work)
     made = parts[0] if launch.parts == 1 else sum_parts(parts, axis=0)
+    if depthwise:
+        return made.reshape(g.weight_shape)
     return copy(made.transpose(0, 2, 1)).reshape(g.weight_shape)
 
 
@@ -207,7 +214,9 @@ def _windows_launch(
     written[2:] = [stride * step for stride, step in zip(written[2:], p.out_step, strict=True)]
     p, read[2:], written[2:] = merged(p, read[2:], written[2:])
     count = prod(p.positions)
-    together = g.batch if count % lanes and count < _SMALL * panel else 1  # positions of several images in a panel
+    depthwise = _is_depthwise(g, p, rows, channels, read, written)
+    crossing = count % lanes and count < _SMALL * panel and not depthwise
+    together = g.batch if crossing else 1  # images whose positions share panels
     images = g.batch // max(together, 1)
     panels = -(-together * count // panel)
     items = panels * g.groups * images
@@ -219,8 +228,34 @@ def _windows_launch(
     for channel_count, strides in ((channels, read), (rows, written)):
         sizes += [strides[0], channel_count * strides[1], strides[1], strides[0], *strides[2:]]
     sizes += [begin, int(dense), int(bias), panels]
+    if depthwise:
+        return [_depthwise_launch(g, source.dtype, sizes, taps)]
     depth = channels * prod(p.taps)
     return [Launch(conv_windows[source.dtype], items, 1 + (rows + 8) * depth * panel // 5, sizes, taps)]
+
+
+def _is_depthwise(g: Geometry, p: Pass, rows: int, channels: int, read: list[int], written: list[int]) -> bool:
+    """Whether the kernels without a matrix product do it: one channel per group, lines that are vectors on both sides."""
+    few = channels == 1 < g.groups and rows <= _FEW_ROWS and prod(p.taps) <= MOST_TAPS
+    return few and p.step[2] == 1 == read[4] and written[4] == 1
+
+
+def _depthwise_launch(g: Geometry, dtype: np.dtype, sizes: list[int], taps: tuple) -> Launch:
+    """The launch of `conv_depthwise` for a pass, from the numbers for `conv_windows` with an image at a time."""
+    blocks = -(-g.groups // _GROUPS)
+    rows, count, tap_count = sizes[0], prod(sizes[7:11]), prod(sizes[2:5])
+    work = 1 + min(_GROUPS, g.groups) * rows * count * (tap_count + 4) // 8
+    return Launch(conv_depthwise[dtype], blocks * g.batch, work, [*sizes[:40], blocks, _GROUPS], taps)
+
+
+def _depthwise_weight_launch(g: Geometry, dtype: np.dtype, sizes: list[int]) -> Launch:
+    """The launch of `conv_depthwise_weight`, from the numbers for `conv_weight_windows`."""
+    together = max(PARTIAL // max(g.outputs * prod(g.taps), 1), 1)
+    blocks, images = -(-g.groups // together), max(-(-g.batch // _IMAGE_PARTS), 1)
+    parts = -(-g.batch // images)
+    work = 1 + together * g.outputs * images * prod(g.positions) * (prod(g.taps) + 4) // 8
+    numbers = [*sizes[:40], blocks, together, parts, images]
+    return Launch(conv_depthwise_weight[dtype], blocks * parts, work, numbers, parts=parts)
 
 
 def _weight_plan(g: Geometry, x: Array, grad: Array, bias: bool) -> list[Launch]:
@@ -232,6 +267,8 @@ def _weight_plan(g: Geometry, x: Array, grad: Array, bias: bool) -> list[Launch]
     sizes += [*p.step, *p.dilation, *p.offset, *p.sizes]
     for channel_count, strides in ((g.inputs, read), (g.outputs, written)):
         sizes += [0, channel_count * strides[1], strides[1], strides[0], *strides[2:]]
+    if g.batch and _is_depthwise(g, p, g.outputs, g.inputs, read, written):
+        return [_depthwise_weight_launch(g, x.dtype, [*sizes, 0, 1, 0])]
     positions = g.batch * prod(p.positions)
     parts = min(-(-positions // _PART), _PARTS)
     length = -(-positions // (max(parts, 1) * STEPS)) * STEPS

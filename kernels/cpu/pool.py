@@ -7,28 +7,17 @@ from math import prod
 import numpy as np
 
 from kernels import memory
+from kernels.cpu import pool_kernels
 from kernels.cpu.compiler import Template
 from kernels.cpu.data import copy
-from kernels.cpu.pool_kernels import (
-    avg_pool as _avg_pool,
-)
-from kernels.cpu.pool_kernels import (
-    avg_pool_gradient,
-    begin_of,
-    end_of,
-    first_inside,
-    max_pool_gradient,
-)
-from kernels.cpu.pool_kernels import (
-    max_pool as _max_pool,
-)
 from kernels.pooling import Windows, check, check_places
 
 _INT64 = np.dtype(np.int64)
-_max = Template(_max_pool, [first_inside, begin_of, end_of])
-_max_gradient = Template(max_pool_gradient)
-_avg = Template(_avg_pool, [begin_of, end_of])
-_avg_gradient = Template(avg_pool_gradient, [begin_of, end_of])
+_bounds = [pool_kernels.begin_of, pool_kernels.end_of]
+_max = Template(pool_kernels.max_pool, [pool_kernels.first_inside, *_bounds])
+_max_gradient = Template(pool_kernels.max_pool_gradient)
+_avg = Template(pool_kernels.avg_pool, _bounds)
+_avg_gradient = Template(pool_kernels.avg_pool_gradient, _bounds)
 
 
 def max_pool(x: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,8 @@
 The four lines of an `Operation` (`kernels.reduction`) are put into two generic loops:
 
 - `along_rows`: each output combines runs of elements that lie next to each other (or a stride apart). Blocks of 1024
-  run in vector registers, the blocks' results are combined pairwise: the error of a sum grows with log(n).
+  run in vector registers (128 where there is a stride), the blocks' results are combined pairwise: the error of a sum grows
+  with log(n).
 - `down_columns`: neighbouring outputs are neighbours in memory too, so whole rows are combined into a tile of totals,
   eight rows at a time, and blocks of 64 rows pairwise.
 
@@ -82,6 +83,7 @@ def along_rows(low: "int64", high: "int64", x: "T*", first: "A*", second: "A*", 
     kept, centre_stride, base, parts, parts_per_run, chunk = table[0], table[1], table[2], table[3], table[4], table[5]
     runs, runs_per_part, length, stride, outer = table[6], table[7], table[8], table[9], table[10]
     stack = scratch(A, 64)
+    block = 1024 if stride == 1 else 128  # without vector registers, which share the terms out, blocks are shorter
     for item in range(low, high):
         output, run_low, run_high, start, end = item, 0, runs, 0, length
         if parts > 1:
@@ -108,8 +110,8 @@ def along_rows(low: "int64", high: "int64", x: "T*", first: "A*", second: "A*", 
                 size = table[11 + 2 * k]
                 run_at += (rest % size) * table[12 + 2 * k]
                 rest //= size
-            for begin in range(start, end, 1024):
-                count = min(end - begin, 1024)
+            for begin in range(start, end, block):
+                count = min(end - begin, block)
                 total = identity()
                 if stride == 1:
                     for j in range(run_at + begin, run_at + begin + count):

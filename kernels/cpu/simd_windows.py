@@ -10,7 +10,18 @@ from numba.extending import intrinsic
 
 from kernels.cpu.pointer import JIT_DISABLED
 from kernels.cpu.simd import DEPTH_PANEL_float32, DEPTH_PANEL_float64, LANES_float32, LANES_float64, PANEL_float32, PANEL_float64
-from kernels.cpu.simd_code import INDEX, _load_masked, _store, _store_masked, integer, lanes_of, moved
+from kernels.cpu.simd_code import (
+    INDEX,
+    _broadcast,
+    _load,
+    _load_masked,
+    _multiply_add,
+    _store,
+    _store_masked,
+    integer,
+    lanes_of,
+    moved,
+)
 
 # A panel of windows, and behind it room for what the last vector writes too much.
 WINDOWS_float32, WINDOWS_float64 = DEPTH_PANEL_float32 + LANES_float32, DEPTH_PANEL_float64 + LANES_float64
@@ -27,7 +38,29 @@ WINDOW_LINES = (WINDOW_ROWS + 1) * STEPS
 COLUMNS_float32, COLUMNS_float64 = 4 * PANEL_float32, 4 * PANEL_float64
 GRADIENTS_float32, GRADIENTS_float64 = STEPS * COLUMNS_float32, STEPS * COLUMNS_float64
 
+# Depthwise convolutions: taps at most, and vectors of partial sums that lie in the nearest cache.
+MOST_TAPS, PARTIAL = 64, 512
+PLACES = 1024  # of taps, worked out at a time
+PARTIAL_float32, PARTIAL_float64 = PARTIAL * LANES_float32, PARTIAL * LANES_float64
+
 if JIT_DISABLED:
+
+    def window_sums(out, out_at, count, source, source_at, weight, weight_at, start, offsets, masks, place, taps):
+        """out[j] = start + sum over t of weight[t] * source[offsets[place + t] + j]; see the intrinsic of this name."""
+        for j in range(count):
+            total = out.scalar(start)
+            for t in range(taps):
+                if masks[place + t] >> j & 1:
+                    total += weight[weight_at + t] * source[source_at + offsets[place + t] + j]
+            out[out_at + j] = total
+
+    def add_window_products(sums, sums_at, grad, grad_at, count, source, source_at, offsets, masks, place, taps):
+        """sums[t, j] += grad[j] * source[offsets[place + t] + j] for j in range(count), where bit j of masks[place + t] is 1."""
+        lanes = LANES_float32 if grad.scalar(0).itemsize == 4 else LANES_float64
+        for t in range(taps):
+            for j in range(count):
+                if masks[place + t] >> j & 1:
+                    sums[sums_at + t * lanes + j] += grad[grad_at + j] * source[source_at + offsets[place + t] + j]
 
     def copy_windows(
         STEP, panel, panel_at, panel_step, source, source_at, source_step, low, high, count, repeats, exact
@@ -114,3 +147,71 @@ else:
             return _call_own_function(context, builder, f"copy_windows_{step}_{panel.dtype}", arguments[1:], body)
 
         return types.void(STEP, panel, _I, _I, source, _I, _I, _I, _I, _I, _I, _I), generate
+
+    def _tap(builder, source, offsets, masks, t, lanes):
+        """What tap number t reads: one vector."""
+        bits = builder.trunc(builder.load(moved(builder, masks, t)), ir.IntType(lanes))
+        mask = builder.bitcast(bits, ir.VectorType(ir.IntType(1), lanes))
+        return _load_masked(builder, moved(builder, source, builder.load(moved(builder, offsets, t))), mask)
+
+    @intrinsic
+    def window_sums(
+        typing_context, out, out_at, count, source, source_at, weight, weight_at, start, offsets, masks, place, taps
+    ):  # fmt: skip
+        """out[out_at + j] = start + sum over t of weight[weight_at + t] * source[source_at + offsets[place + t] + j], t < taps.
+
+        The source counts as 0 where bit j of masks[place + t] is 0. For j in range(count), at most a vector.
+        """
+        if not isinstance(out, types.CPointer) or not out == source == weight:
+            return None
+        signature = types.void(out, _I, _I, source, _I, weight, _I, out.dtype, offsets, masks, _I, _I)
+
+        def body(builder, out, out_at, count, source, source_at, weight, weight_at, start, offsets, masks, place, taps):
+            lanes = lanes_of(out.type.pointee)
+            offsets, masks = moved(builder, offsets, place), moved(builder, masks, place)
+            out, source = moved(builder, out, out_at), moved(builder, source, source_at)
+            weight = moved(builder, weight, weight_at)
+            first = _broadcast(builder, start)
+            total = cgutils.alloca_once_value(builder, first)
+            with cgutils.for_range(builder, taps) as each:
+                value = _tap(builder, source, offsets, masks, each.index, lanes)
+                factor = _broadcast(builder, builder.load(moved(builder, weight, each.index)))
+                builder.store(_multiply_add(builder, factor, value, builder.load(total)), total)
+            with builder.if_else(builder.icmp_signed(">=", count, integer(lanes))) as (whole, part):
+                with whole:
+                    _store(builder, builder.load(total), out)
+                with part:
+                    _store_masked(builder, builder.load(total), out, window_mask(builder, integer(0), count, lanes))
+
+        def generate(context, builder, signature, arguments):
+            return _call_own_function(context, builder, f"window_sums_{out.dtype}", arguments, body)
+
+        return signature, generate
+
+    @intrinsic
+    def add_window_products(
+        typing_context, sums, sums_at, grad, grad_at, count, source, source_at, offsets, masks, place, taps
+    ):  # fmt: skip
+        """sums[sums_at + t * LANES + j] += grad[grad_at + j] * source[source_at + offsets[place + t] + j] for t in range(taps).
+
+        The source counts as 0 where bit j of masks[place + t] is 0. For j in range(count), at most a vector.
+        """
+        if not isinstance(sums, types.CPointer) or not sums == source == grad:
+            return None
+        signature = types.void(sums, _I, grad, _I, _I, source, _I, offsets, masks, _I, _I)
+
+        def body(builder, sums, sums_at, grad, grad_at, count, source, source_at, offsets, masks, place, taps):
+            lanes = lanes_of(sums.type.pointee)
+            offsets, masks = moved(builder, offsets, place), moved(builder, masks, place)
+            sums, source = moved(builder, sums, sums_at), moved(builder, source, source_at)
+            grad = moved(builder, grad, grad_at)
+            factor = _load_masked(builder, grad, window_mask(builder, integer(0), count, lanes))
+            with cgutils.for_range(builder, taps) as each:
+                own = moved(builder, sums, builder.mul(each.index, integer(lanes)))
+                value = _tap(builder, source, offsets, masks, each.index, lanes)
+                _store(builder, _multiply_add(builder, factor, value, _load(builder, own)), own)
+
+        def generate(context, builder, signature, arguments):
+            return _call_own_function(context, builder, f"add_window_products_{sums.dtype}", arguments, body)
+
+        return signature, generate

@@ -6,15 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kernels.cuda import pool_kernels
 from kernels.cuda.array import DeviceArray, empty
 from kernels.cuda.compiler import Kernel
 from kernels.cuda.data import copy
-from kernels.cuda.pool_kernels import (
-    avg_pool as _avg_pool,
-    avg_pool_gradient,
-    max_pool as _max_pool,
-    max_pool_gradient,
-)
 from kernels.pooling import Windows, check, check_places
 
 _INT64 = np.dtype(np.int64)
@@ -30,7 +25,7 @@ def max_pool(x: DeviceArray, windows: Windows) -> tuple[DeviceArray, DeviceArray
     out = empty(windows.out_shape, x.dtype, x.device)
     places = empty(windows.out_shape, _INT64, x.device)
     if out.size:
-        _max_pool[x.dtype](-(-out.size // _THREADS), _plain(x), out, places, out.size, *windows.numbers)
+        pool_kernels.max_pool[x.dtype](-(-out.size // _THREADS), _plain(x), out, places, out.size, *windows.numbers)
     return out, places
 
 
@@ -40,7 +35,8 @@ def max_pool_backward(g: DeviceArray, places: DeviceArray, windows: Windows) -> 
     check_places("max_pool_backward", places, g)
     out = empty(windows.x_shape, g.dtype, g.device)
     if out.size:
-        max_pool_gradient[g.dtype](-(-out.size // _THREADS), _plain(g), _plain(places), out, out.size, *windows.numbers)
+        kernel = pool_kernels.max_pool_gradient[g.dtype]
+        kernel(-(-out.size // _THREADS), _plain(g), _plain(places), out, out.size, *windows.numbers)
     return out
 
 
@@ -49,7 +45,7 @@ def avg_pool(x: DeviceArray, windows: Windows, divisor: int = 0, count_padding: 
     check("avg_pool", "x", x, windows.x_shape)
     out = empty(windows.out_shape, x.dtype, x.device)
     if out.size:
-        _avg_pool[x.dtype](
+        pool_kernels.avg_pool[x.dtype](
             -(-out.size // _THREADS), _plain(x), out, out.size, int(divisor), int(count_padding), *windows.numbers
         )
     return out
@@ -60,7 +56,7 @@ def avg_pool_backward(g: DeviceArray, windows: Windows, divisor: int = 0, count_
     check("avg_pool_backward", "g", g, windows.out_shape)
     out = empty(windows.x_shape, g.dtype, g.device)
     if out.size:
-        avg_pool_gradient[g.dtype](
+        pool_kernels.avg_pool_gradient[g.dtype](
             -(-out.size // _THREADS), _plain(g), out, out.size, int(divisor), int(count_padding), *windows.numbers
         )
     return out
@@ -72,7 +68,9 @@ def _plain(x: DeviceArray) -> DeviceArray:
 
 VARIANTS: list[Callable[[], Kernel]] = [
     (lambda template=template, dtype=dtype: template[np.dtype(dtype)])
-    for template in (_max_pool, max_pool_gradient, _avg_pool, avg_pool_gradient)
+    for template in (
+        pool_kernels.max_pool, pool_kernels.max_pool_gradient, pool_kernels.avg_pool, pool_kernels.avg_pool_gradient
+    )
     for dtype in ("float32", "float64")
 ]
 PROMISES: dict[str, tuple[str, ...]] = {}

@@ -8,10 +8,12 @@ Orders are permutations by `kernels.random`: a seed fixes them on every machine.
 `Subset` of one) are gathered whole, one copy per tensor; any other data set is asked for its samples one by one.
 """
 
+from nn.data import transforms
 from nn.data.collate import default_collate
 from nn.data.dataset import ChainDataset, ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
 from nn.data.loader import DataLoader
 from nn.data.randomness import sample_generator
+from nn.data.readers import read_csv, read_idx, read_npy, read_npz
 from nn.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -23,5 +25,5 @@ from nn.data.sampler import (
 __all__ = [
     "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler",
     "SequentialSampler", "Subset", "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler", "default_collate",
-    "random_split", "sample_generator",
+    "random_split", "read_csv", "read_idx", "read_npy", "read_npz", "sample_generator", "transforms",
 ]  # fmt: skip

@@ -71,13 +71,14 @@ class IterableDataset(Dataset):
     [[5, 4], [3, 2], [1]]
     """
 
-    __len__ = None  # type: ignore[assignment]  # len() says that there is none
-
     def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} must define __iter__(), which gives the samples")
 
     def __getitem__(self, index: Any) -> Any:
         raise TypeError(f"{type(self).__name__} is read in its own order and has no sample {index!r}")
+
+    def __len__(self) -> int:
+        raise TypeError(f"{type(self).__name__} has no length, for it defines no __len__()")
 
     def __add__(self, other: Any) -> ChainDataset:
         return ChainDataset([self, other])

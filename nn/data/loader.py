@@ -179,7 +179,7 @@ class DataLoader:
             return repeat(_Stream(self, SampleSource(seed, going.number, 0), going.position))
         if self.batch_sampler is None:
             sampler: Any = self.sampler
-            order = enumerate(sampler.order() if hasattr(sampler, "order") else sampler)
+            order = enumerate(sampler)  # a sampler of this package draws now
             return (self._single(seed, going.number, *place) for place in islice(order, going.position, None))
         sampler = self.batch_sampler
         batches = sampler.batches() if type(sampler) is BatchSampler else iter(sampler)
@@ -250,7 +250,7 @@ class _Stream:
             for _ in islice(self.samples, self.skipped * (size or 1)):
                 pass
         if size is None:
-            sample = next(self.samples, _END)
+            sample: Any = next(self.samples, _END)
             return sample if sample is _END else (loader.collate_fn or as_tensors)(sample)
         batch = list(islice(self.samples, size))
         if not batch or (loader.drop_last and len(batch) < size):

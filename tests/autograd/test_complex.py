@@ -68,6 +68,22 @@ class TestElementwise:
             expected = getattr(np, NUMPY.get(name, name))(cuts)
             np.testing.assert_array_equal(OPERATIONS[name](ag.asarray(cuts)).numpy(), expected)
 
+    @pytest.mark.parametrize("name", "sqrt log log1p asin acos atan asinh acosh atanh".split())
+    def test_slopes_on_both_sides_of_branch_cuts_are_mirror_images(self, name):
+        real = np.array([-2 + 0j, -0.5 + 0j, 0.5 + 0j, 2 + 0j])
+        imaginary = np.array([complex(0, -2), complex(0, -0.5), complex(0, 0.5), complex(0, 2)])
+
+        def slopes(z):
+            z = ask(z)
+            OPERATIONS[name](z).backward(ag.ones(4, dtype="complex128"))
+            return z.grad.numpy()
+
+        np.testing.assert_allclose(slopes(real), slopes(real.conj()).conj(), rtol=1e-13)
+        np.testing.assert_allclose(slopes(real), slopes(real + 1e-15j), rtol=1e-13, atol=1e-13)
+        if name in ("asin", "asinh", "atan", "atanh"):  # odd functions, so that the slope is even
+            np.testing.assert_allclose(slopes(imaginary), slopes(-imaginary), rtol=1e-13)
+        np.testing.assert_allclose(slopes(imaginary), slopes(imaginary + 1e-15), rtol=1e-13, atol=1e-13)
+
     def test_at_zero(self):
         z = ask(np.zeros(2, complex))
         z.abs().sum().backward()
@@ -115,6 +131,17 @@ class TestElementwise:
             x = ag.ones(2)
             x *= 1j
 
+    @pytest.mark.parametrize("update", [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow])
+    def test_recorded_in_place(self, update):
+        found = []
+        for run in (update, getattr(operator, update.__name__[1:])):
+            z, w, x = (ask(numbers(3, seed=k)) for k in range(3))
+            y = run(run(z * 1, w), x)
+            y.backward(ag.asarray(numbers(3, seed=3)))
+            found.append([y.detach().numpy(), *(t.grad.numpy() for t in (z, w, x))])
+        for mine, other in zip(*found, strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-13)
+
 
 class TestParts:
     def test_views_share_memory(self):
@@ -142,6 +169,9 @@ class TestParts:
         (lambda: ag.ones(2, dtype="complex64").astype("float32"), TypeError, "take the real part"),
         (lambda: ag.max(ag.tensor([1j])), TypeError, "max: not defined on complex64"),
         (lambda: ag.sort(ag.tensor([1j])), TypeError, "sort: .*complex64"),
+        (lambda: ag.argmax(ag.tensor([1j])), TypeError, "argmax: complex numbers have no order"),
+        (lambda: ag.tensor([1j]).argmin(0), TypeError, "argmin: complex numbers have no order"),
+        (lambda: ag.searchsorted(ag.tensor([1.0]), 1j), TypeError, "searchsorted: complex numbers have no order"),
         (lambda: ag.tensor([1j]) < 1, TypeError, "less is not defined on complex64"),
         (lambda: ask(numbers(1)).sum().backward(), RuntimeError, "a gradient starts from a real number"),
         (lambda: ag.relu(ag.tensor([1j])), TypeError, "relu is not defined on complex64"),
@@ -224,6 +254,17 @@ class TestOtherOperations:
         np.testing.assert_allclose(ag.cumulative_prod(t, axis=1).numpy(), np.cumprod(z, axis=1), rtol=1e-13)
         np.testing.assert_allclose((t @ t.T).numpy(), z @ z.T, rtol=1e-13)
         assert ag.prod(ag.ones((0, 2), dtype="complex64"), axis=0).tolist() == [1, 1]
+
+    def test_products_of_nothing_stay_in_the_graph(self):
+        z = ask(numbers(3, 0))
+        ag.prod(z, axis=1).abs().sum().backward()
+        assert z.grad.shape == (3, 0) and ag.prod(z, axis=1).tolist() == [1, 1, 1]
+
+    def test_products_of_one_have_memory_of_their_own(self):
+        z = ag.tensor([[2j], [3 + 1j]])
+        for product in (ag.prod(z, axis=1), ag.prod(z, axis=()), ag.cumulative_prod(z, axis=1)):
+            product += 1
+        assert z.tolist() == [[2j], [3 + 1j]]
 
     def test_truth(self):
         t = ag.tensor([[0j, 1j], [0, 0]])

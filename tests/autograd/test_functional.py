@@ -129,6 +129,28 @@ def test_jacobian_of_any_shapes():
     assert first.tolist() == [[3.0, 0.0], [0.0, 4.0]] and second.tolist() == [[1.0, 0.0], [0.0, 2.0]]
 
 
+def test_complex_numbers():
+    rng = np.random.default_rng(3)
+    z, t, u = (ag.asarray(rng.normal(size=3) + 1j * rng.normal(size=3)) for _ in range(3))
+    x = ag.asarray(rng.normal(size=3))
+    for f, point, slope in (
+        (lambda z: z**3, z, 3 * z**2 * t), (lambda z: ag.conj(z) * 2j, z, ag.conj(t) * 2j), (lambda z: z.imag, z, t.imag),
+        (lambda x: x**2 * (1 + 2j), x, 2 * x * t.real * (1 + 2j)),
+    ):  # fmt: skip
+        value, tangent = ag.jvp(f, point, t if point is z else t.real)
+        assert ag.allclose(value, f(point)) and tangent.dtype == value.dtype and ag.allclose(tangent, slope)
+    for f in (lambda z: ag.abs(z) ** 4, lambda z: (z**3).real):
+        by_parts = ag.hessian(lambda parts: f(ag.view_as_complex(parts)).sum())(ag.view_as_real(z))  # noqa: B023
+        expected = ag.view_as_complex(ag.einsum("abcd,cd->ab", by_parts, ag.view_as_real(u)))
+        assert ag.allclose(ag.hessian_vector_product(lambda z: f(z).sum())(z, u), expected)  # noqa: B023
+    assert ag.allclose(ag.jacobian(lambda z: z.real)(z), ag.eye(3))
+    for f, point in ((lambda z: z**2, z), (lambda x: x * 1j, x)):
+        with pytest.raises(TypeError, match="jacobian: the result is complex128.*view_as_real"):
+            ag.jacobian(f)(point)
+    with pytest.raises(TypeError, match="hessian: of complex numbers .* no single matrix"):
+        ag.hessian(lambda z: ag.abs(z).sum())(z)
+
+
 def test_hessian_and_its_product_with_a_vector():
     def f(x):
         return (x**3).sum() + x[0] * x[1] * x[2]

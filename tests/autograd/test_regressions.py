@@ -75,6 +75,10 @@ def test_views_made_under_no_grad_count_as_sharing():
 def test_fused_functions_refuse_what_they_would_round_or_freeze():
     with pytest.raises(TypeError, match="computes in floats, its operands are int64"):
         ag.fuse(lambda x, y: x + y)(ag.tensor([2**53 + 1]), ag.tensor([0]))
+    with pytest.raises(TypeError, match="computes in floats, its operands are complex64, float64"):
+        ag.fuse(lambda x, y, *, s=2.0: x * y * s)(ag.tensor([1j]), leaf(1.0), s=5.0)
+    with pytest.raises(TypeError, match="not defined on complex128"):
+        ag.fuse(lambda x, y, *, s=2.0: x * y * s)(leaf(1.0), 1j, s=5.0)
     with pytest.raises(TypeError, match="returns a truth value"):
         ag.fuse(lambda x: x > 0)(leaf(1.0))
     with pytest.raises(TypeError, match="Pass other tensors in as arguments"):

@@ -103,8 +103,8 @@ def close(found: np.ndarray, expected: np.ndarray, dtype: Any) -> None:
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=8 * tolerance)
 
 
-def check(k: Any, shape, weight_shape, options, dtype, layout: str = "dense") -> None:
-    """All three kernels on operands of these shapes, with and without a bias; the operands stay as they are."""
+def check(k: Any, shape, weight_shape, options, dtype, layout: str = "dense", biased: bool = True) -> None:
+    """All three kernels on operands of these shapes, without a bias and with one; the operands stay as they are."""
     x, weight = sample(shape, dtype, layout), sample(weight_shape, dtype, layout, 1)
     grad = sample(reference(x, weight, **options).shape, dtype, layout, 2)
     bias, input_bias = sample(weight_shape[:1], dtype, seed=3), sample(shape[1:2], dtype, seed=4)
@@ -114,10 +114,12 @@ def check(k: Any, shape, weight_shape, options, dtype, layout: str = "dense") ->
     b, c = k.from_numpy(bias), k.from_numpy(input_bias)
     column = (-1, *[1] * (len(shape) - 2))
     close(k.to_numpy(k.conv(there[0], there[1], **options)), y, dtype)
-    close(k.to_numpy(k.conv(there[0], there[1], b, **options)), y + bias.astype(np.float64).reshape(column), dtype)
+    if biased:
+        close(k.to_numpy(k.conv(there[0], there[1], b, **options)), y + bias.astype(np.float64).reshape(column), dtype)
     close(k.to_numpy(k.conv_input_gradient(there[2], there[1], shape, **options)), to_x, dtype)
     with_bias = to_x + input_bias.astype(np.float64).reshape(column)
-    close(k.to_numpy(k.conv_input_gradient(there[2], there[1], shape, c, **options)), with_bias, dtype)
+    if biased:
+        close(k.to_numpy(k.conv_input_gradient(there[2], there[1], shape, c, **options)), with_bias, dtype)
     close(k.to_numpy(k.conv_weight_gradient(there[2], there[0], weight_shape, **options)), to_weight, dtype)
     for array, own in zip(there, before, strict=True):
         np.testing.assert_array_equal(k.to_numpy(array), own)

@@ -288,6 +288,13 @@ def test_every_recorded_operation_has_a_rule_or_a_sentence():
     assert "the derivative rule of" not in str(e)
 
 
+def test_complex_numbers():
+    z = ag.tensor([1 + 2j, 3 - 1j], requires_grad=True)
+    text = str(ag.explain(ag.abs(ag.exp(z) * z * 1j).sum(), print=False))
+    assert "= exp(z)" in text and "%2 = %1 * (0.000+1.000j)" in text and "%0.grad = %1.grad * conj(z)" in text
+    assert "z.grad = z.grad + %0.grad times the complex conjugate of the derivative" in text
+
+
 def test_functions_of_the_users_own():
     class Pair(ag.Function):
         @staticmethod

@@ -34,6 +34,8 @@ def test_negative_factors_stand_in_parentheses():
         (np.full(10, 0.5), "(10,) all 0.5000"),
         (np.arange(8.0), "(8,) [0.000, 1.000, 2.000, ...] min 0.000 mean 3.500 max 7.000"),
         (np.arange(8), "(8,) [0, 1, 2, ...] min 0 mean 3.500 max 7"),
+        (np.arange(8) * 1j, "(8,) [0.000+0.000j, 0.000+1.000j, 0.000+2.000j, ...] abs min 0.000 mean 3.500 max 7.000"),
+        (np.array(1 + 2j), "1.000+2.000j"),
         (np.r_[np.nan, np.arange(8.0)], "(9,) [nan, 0.000, 1.000, ...] 1 of 9 are nan"),
     ],
 )

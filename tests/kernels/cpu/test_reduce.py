@@ -412,3 +412,10 @@ assert reduce.logsumexp(np.zeros(2)).round(6) == 0.693147
 def test_the_loops_mean_the_same_in_plain_python(tmp_path):
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "GRADLOOM_CACHE": str(tmp_path)}
     subprocess.run([sys.executable, "-W", "error", "-c", TINY], env=environment, check=True)
+
+
+def test_long_sums_down_few_columns():
+    """Columns that are too few for vector registers are summed in short blocks."""
+    for columns in (2, 3):
+        x = np.full((1_000_000, columns), 0.1, np.float32)
+        np.testing.assert_allclose(reduce.sum(x, axis=0), x.astype(np.float64).sum(axis=0), rtol=2e-6)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cuda_support import needs_cuda
 
 import autograd as ag
 import nn
@@ -114,6 +115,23 @@ def test_what_functions_refuse():
         F.conv_transpose1d(ag.ones((1, 2, 1)), ag.ones((2, 3, 2)), padding=2, stride=2, output_padding=1)
     with pytest.raises(ValueError, match="groups=3 does not divide"):
         F.conv_transpose2d(ag.ones((2, 4, 5, 5)), weight, groups=3)
+
+
+@needs_cuda
+@pytest.mark.parametrize("number", [4, 11])
+def test_on_the_gpu(number):
+    name, (arguments, options), shape = reference.CASES[number]
+    layer = getattr(nn, name)(*arguments, **options)
+    values = reference.draw(number, *[p.shape for p in layer.parameters()])
+    layer.load_state_dict(dict(zip(layer.state_dict(), [ag.tensor(v.astype(np.float32)) for v in values], strict=True)))
+    layer = layer.to("cuda")
+    x = ag.tensor(reference.draw(number + 100, shape)[0].astype(np.float32), device="cuda", requires_grad=True)
+    y = layer(x)
+    y.backward(ag.tensor(reference.draw(number + 200, y.shape)[0].astype(np.float32), device="cuda"))
+    parameters = [(str(n), p.grad) for n, p in enumerate(layer.parameters())]
+    for key, found in (("y", y.detach()), ("x", x.grad), *parameters):
+        expected = STORED[f"{number} {key}"]
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
 def test_a_small_network_learns():
