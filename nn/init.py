@@ -174,3 +174,41 @@ def orthogonal_(tensor: ag.Tensor, gain: float = 1.0, generator: Generator | int
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)
     q = q.T if rows < columns else q
     return _write(tensor, (gain * q).reshape(tensor.shape).astype(tensor.dtype))
+
+
+def dirac_(tensor: ag.Tensor, groups: int = 1) -> ag.Tensor:
+    """A convolution's weight that passes its inputs on: 1 in the middle of the kernel from channel k to channel k.
+
+    Args:
+        tensor: (out, in, *kernel) with one to three kernel dimensions.
+        groups: each group of outputs passes on the inputs from the first.
+
+    Raises:
+        ValueError: another number of dimensions, or outputs that groups do not divide.
+    """
+    if tensor.ndim not in (3, 4, 5):
+        raise ValueError(f"dirac_: needs a convolution's weight of 3 to 5 dimensions, got shape {tensor.shape}")
+    if tensor.shape[0] % groups:
+        raise ValueError(f"dirac_: {tensor.shape[0]} output channels cannot be divided into {groups} groups")
+    each = tensor.shape[0] // groups
+    values = np.zeros(tensor.shape, tensor.dtype)
+    channels = np.arange(min(each, tensor.shape[1]))
+    middle = tuple(size // 2 for size in tensor.shape[2:])
+    for group in range(groups):
+        values[(group * each + channels, channels, *middle)] = 1
+    return _write(tensor, values)
+
+
+def sparse_(
+    tensor: ag.Tensor, sparsity: float, std: float = 0.01, generator: Generator | int | None = None
+) -> ag.Tensor:
+    """A matrix of normal numbers in which each column has the part `sparsity`, at random places, set to 0: Martens 2010."""
+    if tensor.ndim != 2:
+        raise ValueError(f"sparse_: needs a matrix, got shape {tensor.shape}")
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"sparse_: sparsity must be from 0 to 1, got {sparsity}")
+    source = as_generator(generator)
+    values = source.normal(tensor.shape, np.float64) * std
+    order = np.argsort(source.uniform(tensor.shape, np.float64), axis=0)
+    values[order[: math.ceil(sparsity * tensor.shape[0])], np.arange(tensor.shape[1])] = 0
+    return _write(tensor, values.astype(tensor.dtype))

@@ -118,3 +118,39 @@ def test_tables_are_learned(data, least, monkeypatch, capsys):
     pytest.importorskip("sklearn")
     assert example("tabular", monkeypatch).main([data, "--epochs", "25"]) > least
     assert re.search(rf"^{data}: .* of a linear model \d", capsys.readouterr().out)
+
+
+def test_a_convolutional_network_learns_and_resumes(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    digits_conv = example("digits_conv", monkeypatch)
+    digits_conv.main(["--epochs", "2", "--out", str(tmp_path)])
+    assert digits_conv.main(["--epochs", "2", "--out", str(tmp_path), "--resume"]) > 0.85
+    assert capsys.readouterr().out.count("held-out accuracy") >= 4
+
+
+def test_numbers_are_remembered(monkeypatch):
+    assert example("adding", monkeypatch).main(["--length", "20", "--steps", "400"]) < 0.1
+
+
+@pytest.mark.parametrize("model", ["gpt", "lstm"])
+def test_a_language_is_learned(model, monkeypatch, capsys):
+    language = example("language", monkeypatch)
+    monkeypatch.setattr(language, "CONTEXT", 32)
+    found = language.main([model, "--steps", "25", "--batch-size", "8", "--characters", "40000"])
+    text = capsys.readouterr().out
+    single = float(re.search(r"single ones (\d+\.\d+)", text)[1])
+    assert found < 1.2 * single and "\ndef " in text
+
+
+def test_noise_is_taken_out(monkeypatch, tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    assert example("autoencoder", monkeypatch).main(["--epochs", "8", "--out", str(tmp_path / "a.png")]) < 0.6
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_digits_are_drawn(monkeypatch, tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    assert example("variational", monkeypatch).main(["--epochs", "4", "--out", str(tmp_path / "v.png")]) < 40
+    assert (tmp_path / "v.png").read_bytes().startswith(b"\x89PNG")

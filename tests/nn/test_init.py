@@ -125,3 +125,32 @@ def test_errors():
     with pytest.raises(ValueError, match=r"needs a < b and std > 0, got a=1.0, b=0.0"):
         init.trunc_normal_(ag.zeros(3), a=1.0, b=0.0)
     assert init.xavier_uniform_(ag.zeros((0, 3))).size == 0 and init.orthogonal_(ag.zeros((0, 3))).size == 0
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("shape", [(4, 3, 3), (4, 2, 3, 5), (2, 4, 2, 3, 3)])
+def test_dirac_passes_channels_on(shape, groups):
+    weight = init.dirac_(ag.ones(shape), groups).numpy()
+    each = shape[0] // groups
+    expected = np.zeros(shape)
+    for out in range(shape[0]):
+        if out % each < shape[1]:
+            expected[(out, out % each, *(s // 2 for s in shape[2:]))] = 1
+    np.testing.assert_array_equal(weight, expected)
+
+
+def test_sparse_columns():
+    weight = init.sparse_(ag.ones((20, 7)), 0.3, std=2.0, generator=0).numpy()
+    assert ((weight == 0).sum(axis=0) == 6).all() and 1.0 < weight[weight != 0].std() < 3.0
+    assert (init.sparse_(ag.ones((20, 7)), 0.3, std=2.0, generator=0).numpy() == weight).all()
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: init.dirac_(ag.ones((2, 2))), "3 to 5 dimensions"),
+    (lambda: init.dirac_(ag.ones((3, 2, 3)), 2), "cannot be divided into 2 groups"),
+    (lambda: init.sparse_(ag.ones(3), 0.5), "needs a matrix"),
+    (lambda: init.sparse_(ag.ones((3, 3)), 1.5), "from 0 to 1"),
+])  # fmt: skip
+def test_dirac_and_sparse_refuse(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
