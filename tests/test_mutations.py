@@ -59,7 +59,7 @@ MUTANTS = [
     Mutant("another operation's operand may have changed", "autograd/ops/base.py", "        if version_of(tensor) != version:\n", "        if False:\n"),
     Mutant("another operation's result may have changed", "autograd/ops/base.py", "        if version.count != count:\n", "        if False:\n"),
     Mutant("changes in place are not counted", "autograd/ops/inplace.py", "    count_change(target)\n    if recording", "    if recording"),
-    Mutant("the old value of a *= a is lost", "autograd/ops/inplace.py", "            before._data = backend.copy(before._data)\n", "            pass\n"),
+    Mutant("the old value of a *= a is lost", "autograd/ops/inplace.py", "in node.saved or ())):\n            before._data = backend.copy(before._data)\n", "in node.saved or ())):\n            pass\n"),
     Mutant("shared memory may be changed with a record", "autograd/ops/inplace.py", "if version is not None and version.is_shared():", "if False:"),
     Mutant("an optimizer's step is not counted", "autograd/ops/update.py", "        version.count += 1\n", "        pass\n"),
     # --- operations

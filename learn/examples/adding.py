@@ -28,14 +28,20 @@ def sequences(count: int, length: int, generator: np.random.Generator) -> tuple[
 
 
 class Adder(nn.Module):
-    """A recurrent layer whose last state says the sum."""
+    """A recurrent layer whose last state says the sum.
 
-    def __init__(self, hidden: int = 64) -> None:
+    Its cells begin with memories of all lengths up to the sequence's, by the biases of the gates that let in and keep (Tallec and
+    Ollivier 2018): what is forgotten at once cannot be learned from.
+    """
+
+    def __init__(self, length: int, hidden: int = 64) -> None:
         super().__init__()
         self.memory = nn.LSTM(2, hidden)
         self.answer = nn.Linear(hidden, 1)
-        with ag.no_grad():  # gates that forget little at the start: what is kept can be learned from
-            self.memory.bias_hh_l0[hidden : 2 * hidden] = 3.0
+        keep = ag.log(1 + ag.rand(hidden) * (length - 2))
+        with ag.no_grad():
+            self.memory.bias_hh_l0[:hidden] = -keep
+            self.memory.bias_hh_l0[hidden : 2 * hidden] = keep
 
     def forward(self, x: ag.Tensor) -> ag.Tensor:
         states, _ = self.memory(x)
@@ -51,7 +57,7 @@ def main(arguments: list[str] | None = None) -> float:
     options = parser.parse_args(arguments)
     ag.manual_seed(options.seed)
     generator = np.random.default_rng(options.seed)
-    model = Adder()
+    model = Adder(options.length)
     optimizer = nn.optim.Adam(model.parameters(), lr=4e-3)
     recent = 0.167
     for step in range(1, options.steps + 1):

@@ -35,10 +35,8 @@ def test_update_says_what_does_not_fit():
         update.run(ag.ones(3, dtype=ag.float64), VALUES)
 
 
-def test_complex_parameters_where_the_formula_is_a_sum():
+def test_complex_parameters_are_refused():
     p, state = ag.tensor([1 + 2j, 3]), (ag.zeros(2, dtype="complex64"), ag.zeros(2, dtype="complex64"))
-    Update(formulas.sgd_momentum, p, state[:1]).run(ag.tensor([2j, 2]), VALUES)
-    assert p.tolist() == [1 + 1j, 2]
     with pytest.raises(TypeError, match="adam: takes real parameters, this one is complex64.*view_as_real"):
         Update(formulas.adam, p, state).run(ag.tensor([2j, 2]), ())
 
