@@ -115,8 +115,8 @@ def compare(name: str, rounds: int) -> tuple[float, float, float]:
 
 def main() -> int:
     """Print the table; the exit status is 1 if losses differ."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=30)
+    parser = argparse.ArgumentParser(prog="python -m bench.models", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=30, help="steps of each that are timed (default 30)")
     rounds = parser.parse_args().rounds
     try:
         import torch

@@ -7,6 +7,7 @@ compared, relative to the largest element, in float32 and float64. Optimizers ta
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -214,6 +215,9 @@ def rows() -> Iterator[tuple[str, str, Any]]:
 
 def main() -> int:
     """Print the table; the exit status is 1 if a class differs."""
+    parser = argparse.ArgumentParser(prog="python -m bench.torch_parity", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=[], metavar="CLASS", help="the classes to compare, as Conv2d or optim.Adam")
+    only = set(parser.parse_args().only)
     try:
         import torch
     except ImportError:
@@ -222,6 +226,8 @@ def main() -> int:
     torch.manual_seed(0)
     failed = missing = 0
     for text, name, compare in rows():
+        if only and name not in only:
+            continue
         home: Any = nn
         for part in name.split("."):
             home = getattr(home, part, None)
